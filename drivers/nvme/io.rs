@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How a request becomes a command, and ends.
+//!
+//! NVM Command Set Specification 1.1, sections 3.2 (Read), 3.3 (Write) and NVM Express Base
+//! Specification 2.1, sections 4.3.1 (PRP lists) and 7.2 (Flush). Documentation/request.md follows
+//! one request through this file.
+
+use crate::{
+    io_queue::{IoQueue, ListPools, SHORT_LIST_WORDS},
+    namespace::Namespace,
+};
+use kernel::{prelude::*, sync::Arc};
+use kernel_ext::{
+    block::{
+        mq::{Op, Operations, Rejected, Request},
+        Status as BlockStatus,
+    },
+    dma::Block,
+};
+use nvme_proto::{
+    cid::CommandId,
+    command::Command,
+    prp::{self, LayoutError, ListPages, Segment, MAX_LIST_PAGES},
+    status::{Outcome, Status},
+};
+
+/// The driver's block operations.
+pub(crate) struct Io;
+
+/// What the driver keeps with a request: the pages of its PRP list, while the controller reads
+/// them.
+#[derive(Default)]
+pub(crate) struct RequestData {
+    lists: [Option<Block>; MAX_LIST_PAGES],
+}
+
+impl RequestData {
+    #[inline]
+    fn free_lists(&mut self) {
+        // List pages are taken in order: the first empty place ends them.
+        for list in &mut self.lists {
+            if list.take().is_none() {
+                break;
+            }
+        }
+    }
+}
+
+/// Where a request's PRP list grows.
+struct Lists<'a> {
+    pools: &'a ListPools,
+    pages: [Option<Block>; MAX_LIST_PAGES],
+    count: usize,
+}
+
+impl ListPages for Lists<'_> {
+    type Error = Error;
+
+    fn add_page(&mut self, entries: usize) -> Result<u64> {
+        let short = entries <= SHORT_LIST_WORDS;
+        let pool = if short { &self.pools.short } else { &self.pools.page };
+        let place = self.pages.get_mut(self.count).ok_or(E2BIG)?;
+        let block = place.insert(pool.alloc()?);
+        self.count = self.count.wrapping_add(1);
+        Ok(block.dma_address())
+    }
+
+    #[inline]
+    fn write(&mut self, page: usize, index: usize, entry: u64) {
+        if let Some(Some(block)) = self.pages.get(page) {
+            // The layout stays within the entries it asked for, so this cannot fail.
+            let _ = block.write(index, entry);
+        }
+    }
+}
+
+/// A command that lacks only its identifier, and how many list pages go with it.
+struct Prepared {
+    command: Command,
+    list_pages: usize,
+}
+
+/// Maps the data of `rq` and describes it to the controller in `command`.
+#[inline]
+fn with_data(
+    pools: &ListPools,
+    rq: &mut Request<Io>,
+    command: Command,
+) -> Result<Prepared, BlockStatus> {
+    let bytes = rq.bytes();
+    let mut lists = Lists { pools, pages: Default::default(), count: 0 };
+    let mut segments = rq.map_data();
+    let ranges = segments.by_ref().map(|s| Segment { addr: s.addr, len: s.len });
+    let layout = prp::layout(bytes, ranges, &mut lists);
+    // An early end of the mapping is the cause of whatever the layout then says.
+    segments.finish()?;
+    let pointer = layout.map_err(|error| match error {
+        LayoutError::Memory(_) => BlockStatus::RESOURCE,
+        _ => BlockStatus::INVALID,
+    })?;
+    let list_pages = lists.count;
+    if list_pages != 0 {
+        rq.data_mut().lists = lists.pages;
+    }
+    Ok(Prepared { command: command.with_data(pointer.prp1, pointer.prp2), list_pages })
+}
+
+/// Makes the command for `rq`.
+#[inline]
+fn prepare(
+    pools: &ListPools,
+    namespace: &Namespace,
+    rq: &mut Request<Io>,
+) -> Result<Prepared, BlockStatus> {
+    let op = rq.op();
+    if op == Op::Flush {
+        return Ok(Prepared { command: Command::flush(namespace.nsid), list_pages: 0 });
+    }
+    let (slba, nlb0) = namespace
+        .transfer(rq.sector(), rq.bytes())
+        .ok_or(BlockStatus::INVALID)?;
+    let command = match op {
+        Op::Read => Command::read(namespace.nsid, slba, nlb0),
+        Op::Write => Command::write(namespace.nsid, slba, nlb0, rq.fua()),
+        _ => return Err(BlockStatus::NOT_SUPPORTED),
+    };
+    with_data(pools, rq, command)
+}
+
+impl Operations for Io {
+    type OwnerModule = crate::LocalModule;
+    type SetData = KVec<Arc<IoQueue>>;
+    type HwData = IoQueue;
+    type QueueData = Namespace;
+    type RequestData = RequestData;
+
+    fn init_hctx(queues: &KVec<Arc<IoQueue>>, index: usize) -> Result<Arc<IoQueue>> {
+        queues.get(index).cloned().ok_or(EINVAL)
+    }
+
+    #[inline]
+    fn queue_rq(
+        hw: &IoQueue,
+        namespace: &Namespace,
+        mut rq: Request<Io>,
+        last: bool,
+    ) -> Result<(), Rejected<Io>> {
+        let prepared = match prepare(&hw.pools, namespace, &mut rq) {
+            Ok(prepared) => prepared,
+            Err(status) => return Err(Rejected(rq, status)),
+        };
+        let mut submission = hw.submission.lock();
+        let sent = if submission.usable { hw.in_flight.put(rq) } else { Err(rq) };
+        let ticket = match sent {
+            Ok(ticket) => ticket,
+            Err(mut rq) => {
+                drop(submission);
+                rq.data_mut().free_lists();
+                return Err(Rejected(rq, BlockStatus::IO_ERROR));
+            }
+        };
+        match prepared.list_pages {
+            0 => {}
+            1 => submission.single_lists = submission.single_lists.wrapping_add(1),
+            _ => submission.chained_lists = submission.chained_lists.wrapping_add(1),
+        }
+        let id = CommandId::new(ticket.tag, ticket.generation);
+        submission.queue.push(&prepared.command.with_cid(id.raw()));
+        if last {
+            submission.queue.ring();
+        }
+        Ok(())
+    }
+
+    fn commit_rqs(hw: &IoQueue) {
+        hw.submission.lock().queue.ring();
+    }
+
+    #[inline]
+    fn complete(mut rq: Request<Io>) {
+        rq.data_mut().free_lists();
+        let status = rq.status();
+        rq.end(status);
+    }
+}
+
+/// What the block layer is told of a command's status.
+#[inline]
+pub(crate) fn block_status(status: Status) -> BlockStatus {
+    if status.is_success() {
+        BlockStatus::OK
+    } else {
+        block_error(status)
+    }
+}
+
+#[cold]
+fn block_error(status: Status) -> BlockStatus {
+    match status.outcome() {
+        Outcome::Success => BlockStatus::OK,
+        Outcome::NotSupported => BlockStatus::NOT_SUPPORTED,
+        _ => BlockStatus::IO_ERROR,
+    }
+}

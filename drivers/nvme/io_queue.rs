@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An I/O queue pair: what submitters share under one lock, and what its interrupt owns.
+//!
+//! The two sides meet in the table of requests in flight alone (`kernel_ext::block::mq`), so the
+//! interrupt's side takes no lock.
+
+use crate::{
+    counters::Counters,
+    io::{block_status, Io},
+    queue::{CompletionQueue, SubmissionQueue},
+    registers::Registers,
+};
+use kernel::{
+    device::{Bound, Device},
+    new_spinlock,
+    prelude::*,
+    sync::{Arc, SpinLock},
+};
+use kernel_ext::{
+    block::mq::{Claimer, InFlight, Ticket},
+    dma::Pool,
+    irq::Handler,
+};
+use nvme_proto::{
+    cid::CommandId, completion::Completion, limits::doorbell_offset, PAGE,
+};
+
+/// 64-bit words of a PRP list page.
+const LIST_WORDS: usize = PAGE as usize / 8;
+/// 64-bit words of a short PRP list: 32 entries, 128 KiB of data.
+pub(crate) const SHORT_LIST_WORDS: usize = 32;
+
+/// Memory for PRP lists, shared by the queues of a controller.
+#[derive(Clone)]
+pub(crate) struct ListPools {
+    /// For lists of up to [`SHORT_LIST_WORDS`] entries.
+    pub(crate) short: Arc<Pool>,
+    /// For whole list pages.
+    pub(crate) page: Arc<Pool>,
+}
+
+impl ListPools {
+    pub(crate) fn new(dev: &Device<Bound>) -> Result<Self> {
+        Ok(ListPools {
+            short: Pool::new(dev, c"rnvme short PRP lists", SHORT_LIST_WORDS)?,
+            page: Pool::new(dev, c"rnvme PRP list pages", LIST_WORDS)?,
+        })
+    }
+}
+
+/// What submitters share.
+pub(crate) struct Submission {
+    pub(crate) queue: SubmissionQueue,
+    /// Cleared before the controller is taken away: no command is sent any more.
+    pub(crate) usable: bool,
+    /// Requests with a PRP list of one page, and of more, for debugfs.
+    pub(crate) single_lists: u64,
+    pub(crate) chained_lists: u64,
+}
+
+/// An I/O queue pair, as submitters see it.
+#[pin_data]
+pub(crate) struct IoQueue {
+    pub(crate) qid: u16,
+    pub(crate) pools: ListPools,
+    pub(crate) in_flight: InFlight<Io>,
+    #[pin]
+    pub(crate) submission: SpinLock<Submission>,
+}
+
+/// An I/O queue pair's completion side; it belongs to the interrupt.
+pub(crate) struct Completions {
+    qid: u16,
+    entries: u16,
+    queue: CompletionQueue,
+    claimer: Claimer<Io>,
+    counters: Arc<Counters>,
+}
+
+/// Where a new queue pair lies, for the commands that create it.
+pub(crate) struct Placement {
+    pub(crate) sq: u64,
+    pub(crate) cq: u64,
+}
+
+impl IoQueue {
+    /// Allocates queue pair `qid` of `entries` entries. May sleep.
+    pub(crate) fn new(
+        dev: &Device<Bound>,
+        registers: &Registers,
+        qid: u16,
+        entries: u16,
+        pools: ListPools,
+        counters: Arc<Counters>,
+    ) -> Result<(Arc<Self>, Completions, Placement)> {
+        let stride = registers.cap().doorbell_stride();
+        let sq_doorbell = registers.doorbell(doorbell_offset(qid, stride, false))?;
+        let cq_doorbell = registers.doorbell(doorbell_offset(qid, stride, true))?;
+        let sq = SubmissionQueue::new(dev, entries, sq_doorbell)?;
+        let cq = CompletionQueue::new(dev, entries, cq_doorbell)?;
+        let placement = Placement { sq: sq.dma_address(), cq: cq.dma_address() };
+        // One slot of the ring stays empty, so there is a tag less than there are entries.
+        let (in_flight, claimer) = InFlight::new(entries.saturating_sub(1))?;
+        let submission =
+            Submission { queue: sq, usable: true, single_lists: 0, chained_lists: 0 };
+        let queue = Arc::pin_init(
+            pin_init!(IoQueue {
+                qid,
+                pools,
+                in_flight,
+                submission <- new_spinlock!(submission),
+            }),
+            GFP_KERNEL,
+        )?;
+        Ok((queue, Completions { qid, entries, queue: cq, claimer, counters }, placement))
+    }
+
+    /// No command is sent on this queue any more; what comes is rejected.
+    pub(crate) fn stop(&self) {
+        self.submission.lock().usable = false;
+    }
+}
+
+impl Completions {
+    /// Ends every request still in flight with an error.
+    ///
+    /// Only once the controller can no longer write to their data.
+    pub(crate) fn cancel_all(&mut self) -> u32 {
+        let mut cancelled = 0u32;
+        let mut from = 0;
+        while let Some((request, next)) = self.claimer.claim_any_from(from) {
+            drop(request);
+            cancelled = cancelled.wrapping_add(1);
+            from = next;
+        }
+        cancelled
+    }
+}
+
+/// Ends the request that `completion` names. What the controller says of its submission queue is
+/// looked at only to be counted.
+#[inline]
+fn complete(
+    completion: Completion,
+    qid: u16,
+    entries: u16,
+    claimer: &mut Claimer<Io>,
+    counters: &Counters,
+) {
+    if completion.sq_id != qid || completion.sq_head >= entries {
+        counters.odd(qid, completion.sq_id, completion.sq_head);
+    }
+    let id = CommandId::from_raw(completion.cid);
+    match claimer.claim(Ticket { tag: id.tag(), generation: id.generation() }) {
+        Some(request) => request.complete(block_status(completion.status)),
+        None => counters.dropped(qid, completion.cid),
+    }
+}
+
+impl Handler for Completions {
+    fn handle(&mut self) -> bool {
+        let Completions { qid, entries, queue, claimer, counters } = self;
+        let seen = queue.drain(|entry| complete(entry, *qid, *entries, claimer, counters));
+        if seen == 0 {
+            counters.spurious();
+        }
+        seen != 0
+    }
+}

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Namespaces: finding them, and making a disk of each.
+//!
+//! NVM Express Base Specification 2.1, sections 3.2.1 (namespaces) and 5.1.13 (Identify); NVM
+//! Command Set Specification 1.1, section 4.1.5.1. What the controller says is copied out of DMA
+//! memory once and parsed there; a namespace that makes no sense is left out with one message, the
+//! others live.
+
+use crate::{
+    admin::{AdminError, AdminQueue},
+    instance::Instance,
+    io::Io,
+    registers::Registers,
+    show::Show,
+};
+use kernel::{
+    device::Bound,
+    pci,
+    prelude::*,
+    sync::Arc,
+};
+use kernel_ext::{
+    block::mq::{GenDisk, Limits, TagSet},
+    dma::{max_mapping_size, Coherent},
+};
+use nvme_proto::{
+    command::{Cns, Command},
+    identify::{
+        parse_namespace_list, IdentifyController, IdentifyNamespace, NamespaceFormat, NamespaceIds,
+        MAX_NAMESPACES,
+    },
+    limits::{io_transfer, transfer_limit},
+    PAGE,
+};
+
+/// Bytes of an identify data structure.
+const IDENTIFY_BYTES: usize = 4096;
+/// 64-bit words of it.
+const IDENTIFY_WORDS: usize = IDENTIFY_BYTES / 8;
+/// Namespace ids of one active namespace list.
+const LIST_IDS: usize = IDENTIFY_BYTES / 4;
+
+/// What the submission path needs to know of a namespace.
+pub(crate) struct Namespace {
+    pub(crate) nsid: u32,
+    format: NamespaceFormat,
+}
+
+impl Namespace {
+    /// The first logical block and the 0's based count for `bytes` at 512-byte sector `sector`.
+    #[inline]
+    pub(crate) fn transfer(&self, sector: u64, bytes: u32) -> Option<(u64, u16)> {
+        io_transfer(sector, bytes, &self.format)
+    }
+}
+
+/// A private copy of identify data.
+pub(crate) type IdentifyData = KBox<[u8; IDENTIFY_BYTES]>;
+
+/// Asks for identify data with `command`. Sleeps.
+pub(crate) fn identify(
+    admin: &mut AdminQueue,
+    registers: &Registers,
+    pdev: &pci::Device<Bound>,
+    command: Command,
+) -> Result<IdentifyData, AdminError> {
+    let buffer = Arc::new(Coherent::new(pdev.as_ref(), IDENTIFY_WORDS)?, GFP_KERNEL)
+        .map_err(Error::from)?;
+    admin.execute(registers, command, Some(&buffer))?;
+    let mut data = KBox::new([0u8; IDENTIFY_BYTES], GFP_KERNEL).map_err(Error::from)?;
+    for (index, bytes) in data.chunks_exact_mut(8).enumerate() {
+        let word = buffer.read(index).unwrap_or(0);
+        bytes.copy_from_slice(&word.to_le_bytes());
+    }
+    Ok(data)
+}
+
+/// What making disks takes.
+pub(crate) struct Scanner<'a> {
+    pub(crate) pdev: &'a pci::Device<Bound>,
+    pub(crate) registers: &'a Registers,
+    pub(crate) admin: &'a mut AdminQueue,
+    pub(crate) controller: &'a IdentifyController,
+    pub(crate) instance: &'a Instance,
+    pub(crate) set: &'a Arc<TagSet<Io>>,
+}
+
+impl Scanner<'_> {
+    /// Makes a disk of each active namespace. Sleeps; partitions are read.
+    pub(crate) fn scan(&mut self) -> Result<KVec<GenDisk<Io>>> {
+        let mut disks = KVec::new();
+        for nsid in self.active_namespaces()? {
+            match self.add(nsid) {
+                Ok(Some(disk)) => disks.push(disk, GFP_KERNEL)?,
+                Ok(None) => {}
+                Err(error) => {
+                    dev_err!(self.pdev, "namespace {nsid}: not usable: {error}\n");
+                }
+            }
+        }
+        Ok(disks)
+    }
+
+    fn identify(&mut self, command: Command) -> Result<IdentifyData, AdminError> {
+        identify(self.admin, self.registers, self.pdev, command)
+    }
+
+    /// The ids of the active namespaces, in ascending order, at most [`MAX_NAMESPACES`].
+    fn active_namespaces(&mut self) -> Result<KVec<u32>> {
+        let mut ids = KVec::new();
+        // The list came with revision 1.1; before it, ids are tried from 1 on.
+        if !self.registers.version()?.at_least(1, 1) {
+            for nsid in 1..=self.controller.nn.get().min(MAX_NAMESPACES as u32) {
+                ids.push(nsid, GFP_KERNEL)?;
+            }
+            return Ok(ids);
+        }
+        let mut after = 0;
+        loop {
+            let data = self.identify(Command::identify(after, Cns::ActiveNamespaceList, 0))?;
+            let before = ids.len();
+            for nsid in parse_namespace_list(&data[..], after) {
+                let nsid = match nsid {
+                    Ok(nsid) => nsid,
+                    Err(error) => {
+                        dev_err!(self.pdev, "active namespace list: {}; the rest is left out\n", Show(error));
+                        return Ok(ids);
+                    }
+                };
+                if ids.len() >= MAX_NAMESPACES {
+                    dev_err!(self.pdev, "more than {MAX_NAMESPACES} namespaces; the rest is left out\n");
+                    return Ok(ids);
+                }
+                ids.push(nsid, GFP_KERNEL)?;
+                after = nsid;
+            }
+            if ids.len().wrapping_sub(before) < LIST_IDS {
+                return Ok(ids);
+            }
+        }
+    }
+
+    /// Makes a disk of namespace `nsid`; none if it is not active or not for block I/O.
+    fn add(&mut self, nsid: u32) -> Result<Option<GenDisk<Io>>, AdminError> {
+        let data = self.identify(Command::identify(nsid, Cns::Namespace, 0))?;
+        let identify = IdentifyNamespace::ref_from(&data[..]).ok_or(EIO)?;
+        let format = match identify.format_with(self.controller.awupf.get()) {
+            Ok(format) => format,
+            Err(refused) => {
+                dev_warn!(self.pdev, "namespace {nsid}: left out: {}\n", Show(refused));
+                return Ok(None);
+            }
+        };
+        let ids = self.ids(nsid, identify);
+        if let Some(csi) = ids.csi.filter(|csi| *csi != 0) {
+            dev_warn!(self.pdev, "namespace {nsid}: left out: command set {csi:#x} is not supported\n");
+            return Ok(None);
+        }
+        let instance = self.instance;
+        let disk = GenDisk::add(
+            self.pdev.as_ref(),
+            self.set.clone(),
+            fmt!("{instance}n{nsid}"),
+            self.limits(&format),
+            format.capacity_sectors,
+            Namespace { nsid, format },
+        )?;
+        dev_info!(self.pdev, "{instance}n{nsid}: {} blocks of {} bytes\n", format.blocks, 1u64 << format.lba_shift);
+        Ok(Some(disk))
+    }
+
+    /// The identifiers of namespace `nsid`: from its descriptors, else from its identify data.
+    fn ids(&mut self, nsid: u32, identify: &IdentifyNamespace) -> NamespaceIds {
+        let described = self.registers.version().is_ok_and(|version| version.at_least(1, 3));
+        let mut ids = NamespaceIds::default();
+        if described {
+            let command = Command::identify(nsid, Cns::NamespaceDescriptors, 0);
+            if let Ok(data) = self.identify(command) {
+                match NamespaceIds::parse(&data[..]) {
+                    Ok(parsed) => ids = parsed,
+                    Err(error) => {
+                        dev_warn!(self.pdev, "namespace {nsid}: descriptors: {}\n", Show(error));
+                    }
+                }
+            }
+        }
+        ids.or_from(identify)
+    }
+
+    fn limits(&self, format: &NamespaceFormat) -> Limits {
+        let mdts = transfer_limit(self.controller.mdts, self.registers.cap().min_page_size());
+        let mappable = u32::try_from(max_mapping_size(self.pdev.as_ref())).unwrap_or(u32::MAX);
+        let max_transfer = mdts.min(mappable);
+        // A range of memory per page, and one more for a start inside a page.
+        let segments = max_transfer / PAGE as u32 + 1;
+        Limits {
+            logical_block_size: 1 << format.lba_shift,
+            physical_block_size: format.physical_block_size,
+            max_transfer,
+            max_segments: segments.try_into().unwrap_or(u16::MAX),
+            virt_boundary_mask: PAGE as usize - 1,
+            dma_alignment: 3,
+            write_cache: self.controller.vwc_present(),
+            fua: self.controller.vwc_present(),
+        }
+    }
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A submission queue and a completion queue as they lie in memory.
+//!
+//! NVM Express Base Specification 2.1, sections 3.3.3 (queues), 4.1 (submission queue entry) and
+//! 4.2 (completion queue entry). Who may use one when is for the owner to say: both take `&mut`.
+
+use kernel::{
+    device::{Bound, Device},
+    prelude::*,
+};
+use kernel_ext::{
+    dma::{self, Coherent},
+    io::Doorbell,
+};
+use nvme_proto::{
+    command::Command,
+    completion::{phase_of_word1, Completion},
+    ring::{CompletionHead, SubmissionTail},
+};
+
+/// 64-bit words of a submission queue entry (64 bytes).
+const SQE_WORDS: usize = 8;
+/// 64-bit words of a completion queue entry (16 bytes).
+const CQE_WORDS: usize = 2;
+
+/// A submission queue's ring and its tail.
+pub(crate) struct SubmissionQueue {
+    ring: Coherent,
+    tail: SubmissionTail,
+    doorbell: Doorbell,
+}
+
+impl SubmissionQueue {
+    /// Allocates a ring of `entries` entries (2 to 4096). May sleep.
+    pub(crate) fn new(dev: &Device<Bound>, entries: u16, doorbell: Doorbell) -> Result<Self> {
+        let words = usize::from(entries).checked_mul(SQE_WORDS).ok_or(EINVAL)?;
+        Ok(SubmissionQueue {
+            ring: Coherent::new(dev, words)?,
+            tail: SubmissionTail::new(entries),
+            doorbell,
+        })
+    }
+
+    /// The ring's bus address.
+    pub(crate) fn dma_address(&self) -> u64 {
+        self.ring.dma_address()
+    }
+
+    /// Writes `command` into the next slot; the controller learns of it by [`Self::ring`].
+    ///
+    /// The caller sees to it that fewer commands are outstanding than there are slots.
+    #[inline]
+    pub(crate) fn push(&mut self, command: &Command) {
+        let slot = usize::from(self.tail.current()).wrapping_mul(SQE_WORDS);
+        // The tail is always inside the ring, so this cannot fail.
+        let _ = self.ring.write(slot, &command.to_words());
+        self.tail.advance();
+    }
+
+    /// Tells the controller of all commands pushed since the last time, if there are any.
+    #[inline]
+    pub(crate) fn ring(&mut self) {
+        if let Some(tail) = self.tail.ring() {
+            self.doorbell.ring(tail.into());
+        }
+    }
+}
+
+/// A completion queue's ring and its head.
+pub(crate) struct CompletionQueue {
+    ring: Coherent,
+    head: CompletionHead,
+    doorbell: Doorbell,
+    entries: u16,
+}
+
+impl CompletionQueue {
+    /// Allocates a ring of `entries` entries (2 to 4096). May sleep.
+    pub(crate) fn new(dev: &Device<Bound>, entries: u16, doorbell: Doorbell) -> Result<Self> {
+        let words = usize::from(entries).checked_mul(CQE_WORDS).ok_or(EINVAL)?;
+        Ok(CompletionQueue {
+            ring: Coherent::new(dev, words)?,
+            head: CompletionHead::new(entries),
+            doorbell,
+            entries,
+        })
+    }
+
+    /// The ring's bus address.
+    pub(crate) fn dma_address(&self) -> u64 {
+        self.ring.dma_address()
+    }
+
+    /// A private copy of the next completion, if the controller has posted one.
+    #[inline]
+    fn pop(&mut self) -> Option<Completion> {
+        let slot = usize::from(self.head.index()).wrapping_mul(CQE_WORDS);
+        let last = self.ring.read(slot.wrapping_add(1))?;
+        if phase_of_word1(last) != self.head.phase() {
+            return None;
+        }
+        // The phase tag says that the entry is there; the rest must not be read before it. The
+        // last word is not read again: what decides is the copy whose phase was checked.
+        dma::read_barrier();
+        let first = self.ring.read(slot)?;
+        self.head.advance();
+        Some(Completion::from_words([first, last]))
+    }
+
+    /// Hands each completion posted to `each`, then tells the controller once how far it has been
+    /// read. Returns how many there were.
+    ///
+    /// One slot of a ring stays empty, so an honest controller has posted fewer than there are
+    /// entries. One that posts without end meets that bound; the next interrupt goes on.
+    #[inline]
+    pub(crate) fn drain(&mut self, mut each: impl FnMut(Completion)) -> u16 {
+        let mut seen = 0;
+        while seen < self.entries.wrapping_sub(1) {
+            let Some(completion) = self.pop() else { break };
+            seen = seen.wrapping_add(1);
+            each(completion);
+        }
+        if let Some(head) = self.head.ring() {
+            self.doorbell.ring(head.into());
+        }
+        seen
+    }
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The controller's registers, and the waits that go with them.
+//!
+//! NVM Express Base Specification 2.1, section 3.1.4 (properties) and 3.5 (initialisation). Each
+//! wait has a bound, and ends at once when the registers read as all ones: the device is gone.
+
+use kernel::{
+    prelude::*,
+    sync::Arc,
+    time::{delay::fsleep, Delta, Instant, Monotonic},
+};
+use kernel_ext::io::{Doorbell, Mmio};
+use nvme_proto::register::{offset, ready_timeout_ms, Cap, Cc, Csts, Shn, ShutdownStatus, Vs};
+
+/// How long to sleep between two looks at a register.
+const POLL_INTERVAL: Delta = Delta::from_micros(500);
+
+/// The registers of one controller.
+pub(crate) struct Registers {
+    mmio: Arc<Mmio>,
+    cap: Cap,
+}
+
+impl Registers {
+    /// Reads CAP once; what it says is not asked for again. `ENODEV` if the device is gone.
+    pub(crate) fn new(mmio: Arc<Mmio>) -> Result<Self> {
+        let cap = Cap::from_raw(mmio.read64(offset::CAP)?);
+        let registers = Registers { mmio, cap };
+        if cap.is_gone() || registers.is_gone() {
+            return Err(ENODEV);
+        }
+        Ok(registers)
+    }
+
+    /// Controller Capabilities, as they were at first.
+    pub(crate) fn cap(&self) -> Cap {
+        self.cap
+    }
+
+    /// Version.
+    pub(crate) fn version(&self) -> Result<Vs> {
+        Ok(Vs::from_raw(self.mmio.read32(offset::VS)?))
+    }
+
+    /// Controller Status.
+    pub(crate) fn status(&self) -> Csts {
+        // An offset below the smallest BAR accepted cannot fail; were it to, gone is a safe word.
+        Csts::from_raw(self.mmio.read32(offset::CSTS).unwrap_or(u32::MAX))
+    }
+
+    /// Whether the device has gone: its registers read as all ones.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.status().is_gone()
+    }
+
+    /// The size of the register BAR in bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.mmio.len()
+    }
+
+    /// The doorbell register at byte `offset`.
+    pub(crate) fn doorbell(&self, offset: usize) -> Result<Doorbell> {
+        self.mmio.doorbell(offset)
+    }
+
+    /// How long CSTS.RDY may take to change, in milliseconds.
+    pub(crate) fn ready_timeout_ms(&self) -> u32 {
+        let crto = self.mmio.read32(offset::CRTO).ok();
+        ready_timeout_ms(self.cap, crto)
+    }
+
+    /// Waits until `done` holds of CSTS: `ETIMEDOUT` after `ms`, `ENODEV` if the device is gone.
+    fn wait(&self, ms: u32, done: impl Fn(Csts) -> bool) -> Result {
+        let start = Instant::<Monotonic>::now();
+        loop {
+            let expired = start.elapsed().as_millis() > i64::from(ms);
+            let status = self.status();
+            if status.is_gone() {
+                return Err(ENODEV);
+            }
+            if done(status) {
+                return Ok(());
+            }
+            if expired {
+                return Err(ETIMEDOUT);
+            }
+            fsleep(POLL_INTERVAL);
+        }
+    }
+
+    /// Tells the controller where the admin queues are, of so many entries each.
+    ///
+    /// Only while it is disabled (sections 3.1.4.8 to 3.1.4.10).
+    pub(crate) fn set_admin_queues(&self, sq: u64, cq: u64, entries: u16) -> Result {
+        use nvme_proto::register::Aqa;
+        self.mmio.write32(offset::AQA, Aqa::new(entries, entries))?;
+        self.mmio.write64(offset::ASQ, sq)?;
+        self.mmio.write64(offset::ACQ, cq)
+    }
+
+    /// Enables the controller with pages of 4 KiB, and waits until it is ready.
+    pub(crate) fn enable(&self) -> Result {
+        // CC.CSS may only change while disabled, so all of CC is written at once.
+        self.mmio.write32(offset::CC, Cc::enabled(12).raw())?;
+        self.wait(self.ready_timeout_ms(), Csts::rdy)
+    }
+
+    /// Disables the controller, and waits until it has let go of all queues.
+    ///
+    /// Waits for an enabling under way first, since CC.EN must not be cleared during it.
+    pub(crate) fn disable(&self) -> Result {
+        let cc = Cc::from_raw(self.mmio.read32(offset::CC)?);
+        let ms = self.ready_timeout_ms();
+        if cc.en() {
+            // A controller that never gets ready is disabled all the same.
+            match self.wait(ms, |status| status.rdy() || status.cfs()) {
+                Err(ENODEV) => return Err(ENODEV),
+                _ => self.mmio.write32(offset::CC, cc.without_enable().raw())?,
+            }
+        }
+        self.wait(ms, |status| !status.rdy())
+    }
+
+    /// Tells the controller of an orderly shutdown, and waits at most `ms` until it is done.
+    pub(crate) fn shutdown(&self, ms: u32) -> Result {
+        let cc = Cc::from_raw(self.mmio.read32(offset::CC)?);
+        self.mmio.write32(offset::CC, cc.with_shn(Shn::Normal).raw())?;
+        self.wait(ms, |status| matches!(status.shst(), ShutdownStatus::Complete))
+    }
+}

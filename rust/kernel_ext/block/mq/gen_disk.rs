@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A disk: what users open.
+
+use super::{data::same_device, Operations, TagSet};
+use crate::{bindings, raw};
+use core::{marker::PhantomData, ptr::NonNull};
+use kernel::{
+    device::{self, Bound},
+    devres::Devres,
+    error::{from_err_ptr, to_result},
+    fmt,
+    module::this_module,
+    prelude::*,
+    static_lock_class,
+    str::CString,
+    sync::Arc,
+};
+
+/// What a disk's queue can take. The block layer checks it again and refuses nonsense.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The unit of addressing in bytes.
+    pub logical_block_size: u32,
+    /// The unit that the device writes at once, in bytes.
+    pub physical_block_size: u32,
+    /// The longest transfer in bytes.
+    pub max_transfer: u32,
+    /// The most ranges of memory in one request.
+    pub max_segments: u16,
+    /// Ranges but the first begin, and ranges but the last end, where these address bits are 0.
+    pub virt_boundary_mask: usize,
+    /// Data must begin where these address bits are 0.
+    pub dma_alignment: u32,
+    /// The device has a volatile write cache, so flushes mean something.
+    pub write_cache: bool,
+    /// The device can write through its cache.
+    pub fua: bool,
+}
+
+impl Limits {
+    fn to_raw(self) -> bindings::queue_limits {
+        let mut features = 0;
+        if self.write_cache {
+            features |= bindings::EXT_BLK_FEAT_WRITE_CACHE;
+        }
+        if self.fua {
+            features |= bindings::EXT_BLK_FEAT_FUA;
+        }
+        bindings::queue_limits {
+            features,
+            logical_block_size: self.logical_block_size,
+            physical_block_size: self.physical_block_size,
+            max_hw_sectors: self.max_transfer >> 9,
+            max_segments: self.max_segments,
+            max_segment_size: u32::MAX,
+            virt_boundary_mask: self.virt_boundary_mask,
+            dma_alignment: self.dma_alignment,
+            ..Default::default()
+        }
+    }
+}
+
+/// A disk that is known to the block layer, until drop.
+///
+/// # Invariants
+///
+/// `disk` was added by `device_add_disk`; its queue's `queuedata` points to the content of `_data`.
+struct Added<T: Operations> {
+    disk: NonNull<bindings::gendisk>,
+    _data: KBox<T::QueueData>,
+    _set: Arc<TagSet<T>>,
+}
+
+// SAFETY: A disk may be removed by any thread; the data is `Send`.
+unsafe impl<T: Operations> Send for Added<T> {}
+// SAFETY: There are no methods that change anything but by locked C functions.
+unsafe impl<T: Operations> Sync for Added<T> {}
+
+/// The operations of a disk of `T`.
+struct Fops<T>(PhantomData<T>);
+
+impl<T: Operations> Fops<T> {
+    const TABLE: bindings::block_device_operations = bindings::block_device_operations {
+        owner: this_module::<T::OwnerModule>().as_ptr(),
+        submit_bio: None,
+        open: None,
+        release: None,
+        ioctl: None,
+        compat_ioctl: None,
+        check_events: None,
+        unlock_native_capacity: None,
+        getgeo: None,
+        set_read_only: None,
+        swap_slot_free_notify: None,
+        report_zones: None,
+        devnode: None,
+        alternative_gpt_sector: None,
+        get_unique_id: None,
+        pr_ops: core::ptr::null(),
+        free_disk: None,
+        poll_bio: None,
+    };
+}
+
+impl<T: Operations> Added<T> {
+    fn add(
+        set: Arc<TagSet<T>>,
+        name: fmt::Arguments<'_>,
+        limits: Limits,
+        sectors: u64,
+        data: KBox<T::QueueData>,
+    ) -> Result<Self> {
+        let name = CString::try_from_fmt(name)?;
+        let bytes = name.to_bytes_with_nul();
+        let mut limits = limits.to_raw();
+        let queuedata = core::ptr::from_ref::<T::QueueData>(&data).cast_mut().cast();
+        // SAFETY: The set is allocated; the limits are only read during the call.
+        let disk = from_err_ptr(unsafe {
+            bindings::__blk_mq_alloc_disk(
+                set.as_raw(),
+                &mut limits,
+                queuedata,
+                static_lock_class!().as_ptr(),
+            )
+        })?;
+        // SAFETY: The disk is valid and nobody else's yet. `set_capacity` has no requirements.
+        let (named, parent) = unsafe {
+            (*disk).fops = &Fops::<T>::TABLE;
+            bindings::set_capacity(disk, sectors);
+            let room = &mut (*disk).disk_name;
+            let named = match room.get_mut(..bytes.len()) {
+                Some(room) => {
+                    for (to, from) in room.iter_mut().zip(bytes) {
+                        *to = *from as _;
+                    }
+                    Ok(())
+                }
+                None => Err(ENAMETOOLONG),
+            };
+            (named, raw::device(set.device()))
+        };
+        let added = named.and_then(|()| {
+            // SAFETY: The disk is complete. Its parent is the set's device, which is bound.
+            to_result(unsafe { bindings::device_add_disk(parent, disk, core::ptr::null_mut()) })
+        });
+        match (added, NonNull::new(disk)) {
+            // INVARIANT: Added just now.
+            (Ok(()), Some(disk)) => Ok(Added { disk, _data: data, _set: set }),
+            (result, _) => {
+                // SAFETY: The disk has not been added, so this frees it and its queue.
+                unsafe { bindings::put_disk(disk) };
+                result.and(Err(ENODEV))
+            }
+        }
+    }
+}
+
+impl<T: Operations> Drop for Added<T> {
+    fn drop(&mut self) {
+        // SAFETY: By the invariant the disk was added. `del_gendisk` waits until every request has
+        // ended and lets go of the hardware queues, so nothing uses the data or the set after it;
+        // open files keep the disk itself.
+        unsafe {
+            bindings::del_gendisk(self.disk.as_ptr());
+            bindings::put_disk(self.disk.as_ptr());
+        }
+    }
+}
+
+/// A disk, there for users from [`GenDisk::add`] until it is dropped or its device is unbound.
+///
+/// Dropping it writes back what is dirty, fails new I/O, and waits for requests under way; it
+/// sleeps.
+pub struct GenDisk<T: Operations>(Devres<Added<T>>);
+
+impl<T: Operations> GenDisk<T> {
+    /// Makes the disk `name` of `sectors` sectors of 512 bytes, a child of `dev`, for which `set`
+    /// must have been made.
+    ///
+    /// I/O may come before this returns: partitions are read. May sleep. On failure `data` is
+    /// dropped and the C function's errno is returned.
+    pub fn add(
+        dev: &device::Device<Bound>,
+        set: Arc<TagSet<T>>,
+        name: fmt::Arguments<'_>,
+        limits: Limits,
+        sectors: u64,
+        data: T::QueueData,
+    ) -> Result<Self> {
+        if !same_device(set.device(), dev) {
+            return Err(EINVAL);
+        }
+        let data = KBox::new(data, GFP_KERNEL)?;
+        let added = Added::add(set, name, limits, sectors, data)?;
+        Ok(GenDisk(Devres::new(dev, added)?))
+    }
+
+    /// Makes new I/O fail at once, and tells open holders that the disk is gone. May sleep.
+    pub fn mark_dead(&self, dev: &device::Device<Bound>) -> Result {
+        let added = self.0.access(dev)?;
+        // SAFETY: By its invariant the disk is added.
+        unsafe { bindings::blk_mark_disk_dead(added.disk.as_ptr()) };
+        Ok(())
+    }
+}

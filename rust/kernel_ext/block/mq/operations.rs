@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a driver implements, and the table of C functions made from it.
+
+use super::{request::RequestData, tag_set::TagSetData, Request};
+use crate::{bindings, block::Status};
+use core::{ffi::c_uint, ffi::c_void, marker::PhantomData};
+use kernel::{error::from_result, prelude::*, sync::Arc, ModuleMetadata};
+
+/// A request that the driver could not take, with the status that says why.
+pub struct Rejected<T: Operations>(pub Request<T>, pub Status);
+
+/// A multi-queue block driver.
+pub trait Operations: Sized + 'static {
+    /// The module that holds the driver's code; it stays loaded while a disk is open.
+    type OwnerModule: ModuleMetadata;
+    /// The data of a tag set.
+    type SetData: Send + Sync + 'static;
+    /// The data of a hardware queue, shared by the disks of a tag set.
+    type HwData: Send + Sync + 'static;
+    /// The data of a disk.
+    type QueueData: Send + Sync + 'static;
+    /// The data of a request, made once per tag and kept from one use of the tag to the next.
+    type RequestData: Default + Send + 'static;
+
+    /// The data of hardware queue `index`, asked for once per disk. May sleep.
+    fn init_hctx(set: &Self::SetData, index: usize) -> Result<Arc<Self::HwData>>;
+
+    /// Takes a started request, or rejects it.
+    ///
+    /// A request rejected with a `RESOURCE` status comes again later. With `last` unset another
+    /// one, or [`Operations::commit_rqs`], follows at once. Must not sleep.
+    fn queue_rq(
+        hw: &Self::HwData,
+        disk: &Self::QueueData,
+        rq: Request<Self>,
+        last: bool,
+    ) -> Result<(), Rejected<Self>>;
+
+    /// No further request follows the ones taken with `last` unset. Must not sleep.
+    fn commit_rqs(hw: &Self::HwData);
+
+    /// Finishes a request that was handed to [`Request::complete`], on a CPU that the block layer
+    /// has chosen. Must not sleep; may run in hard interrupt context.
+    fn complete(rq: Request<Self>);
+}
+
+/// The C functions for `T`.
+pub(super) struct Table<T: Operations>(PhantomData<T>);
+
+impl<T: Operations> Table<T> {
+    pub(super) const OPS: bindings::blk_mq_ops = bindings::blk_mq_ops {
+        queue_rq: Some(Self::queue_rq),
+        commit_rqs: Some(Self::commit_rqs),
+        complete: Some(Self::complete),
+        init_hctx: Some(Self::init_hctx),
+        exit_hctx: Some(Self::exit_hctx),
+        init_request: Some(Self::init_request),
+        exit_request: Some(Self::exit_request),
+        map_queues: Some(Self::map_queues),
+        queue_rqs: None,
+        get_budget: None,
+        put_budget: None,
+        set_rq_budget_token: None,
+        get_rq_budget_token: None,
+        timeout: None,
+        poll: None,
+        cleanup_rq: None,
+        busy: None,
+        #[cfg(CONFIG_BLK_DEBUG_FS)]
+        show_rq: None,
+    };
+
+    /// # Safety
+    ///
+    /// Called by blk-mq for a live hardware context and a request that it hands over.
+    unsafe extern "C" fn queue_rq(
+        hctx: *mut bindings::blk_mq_hw_ctx,
+        bd: *const bindings::blk_mq_queue_data,
+    ) -> bindings::blk_status_t {
+        // SAFETY: Both are valid during the call. `driver_data` is what `init_hctx` stored, kept
+        // until `exit_hctx`; `queuedata` is the disk's, kept until it has left the block layer.
+        let (hw, disk, rq, last) = unsafe {
+            let disk = (*(*hctx).queue).queuedata.cast_const().cast::<T::QueueData>();
+            let hw = (*hctx).driver_data.cast_const().cast::<T::HwData>();
+            (&*hw, &*disk, (*bd).rq, (*bd).last)
+        };
+        // SAFETY: blk-mq hands the request over with this call; it must be started before the
+        // device sees it.
+        let rq = unsafe {
+            bindings::blk_mq_start_request(rq);
+            Request::<T>::from_raw(rq)
+        };
+        match T::queue_rq(hw, disk, rq, last) {
+            Ok(()) => Status::OK.raw(),
+            Err(Rejected(rq, status)) => {
+                rq.give_back();
+                status.raw()
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Called by blk-mq for a live hardware context.
+    unsafe extern "C" fn commit_rqs(hctx: *mut bindings::blk_mq_hw_ctx) {
+        // SAFETY: `driver_data` is what `init_hctx` stored, kept until `exit_hctx`.
+        T::commit_rqs(unsafe { &*(*hctx).driver_data.cast_const().cast::<T::HwData>() });
+    }
+
+    /// # Safety
+    ///
+    /// Called by blk-mq for a request given to `blk_mq_complete_request_remote`.
+    unsafe extern "C" fn complete(rq: *mut bindings::request) {
+        // SAFETY: `Request::complete` gave the request away, and it comes back here once.
+        T::complete(unsafe { Request::from_raw(rq) });
+    }
+
+    /// # Safety
+    ///
+    /// Called by blk-mq for a new hardware context of a tag set made by [`super::TagSet`].
+    unsafe extern "C" fn init_hctx(
+        hctx: *mut bindings::blk_mq_hw_ctx,
+        set: *mut c_void,
+        index: c_uint,
+    ) -> i32 {
+        from_result(|| {
+            // SAFETY: `set` is the tag set's `driver_data`: its `TagSetData`, which outlives it.
+            let set = unsafe { &*set.cast_const().cast::<TagSetData<T>>() };
+            let hw = T::init_hctx(&set.driver, index as usize)?;
+            // SAFETY: `hctx` is valid and not in use yet.
+            unsafe { (*hctx).driver_data = Arc::into_raw(hw).cast_mut().cast() };
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by blk-mq once for each hardware context for which `init_hctx` succeeded.
+    unsafe extern "C" fn exit_hctx(hctx: *mut bindings::blk_mq_hw_ctx, _index: c_uint) {
+        // SAFETY: `driver_data` holds the reference that `init_hctx` stored.
+        drop(unsafe { Arc::from_raw((*hctx).driver_data.cast_const().cast::<T::HwData>()) });
+    }
+
+    /// # Safety
+    ///
+    /// Called by blk-mq for a request that is allocated and not in use yet.
+    unsafe extern "C" fn init_request(
+        set: *mut bindings::blk_mq_tag_set,
+        rq: *mut bindings::request,
+        _index: c_uint,
+        _node: i32,
+    ) -> i32 {
+        // SAFETY: `driver_data` is the set's `TagSetData`, which outlives it.
+        let set = unsafe { &*(*set).driver_data.cast_const().cast::<TagSetData<T>>() };
+        // SAFETY: Behind each request of the set lies room for its private data (`cmd_size`),
+        // aligned as a request is, which `RequestData::FITS` has checked at compile time.
+        unsafe { rq.add(1).cast::<RequestData<T>>().write(RequestData::new(&set.dev)) };
+        0
+    }
+
+    /// # Safety
+    ///
+    /// Called by blk-mq once for each request for which `init_request` was called.
+    unsafe extern "C" fn exit_request(
+        _set: *mut bindings::blk_mq_tag_set,
+        rq: *mut bindings::request,
+        _index: c_uint,
+    ) {
+        // SAFETY: The private data was written by `init_request`, and nobody uses the request.
+        unsafe { rq.add(1).cast::<RequestData<T>>().drop_in_place() };
+    }
+
+    /// # Safety
+    ///
+    /// Called by blk-mq while it sets up a tag set made by [`super::TagSet`].
+    unsafe extern "C" fn map_queues(set: *mut bindings::blk_mq_tag_set) {
+        // SAFETY: `driver_data` is the set's `TagSetData`, which outlives it.
+        let data = unsafe { &*(*set).driver_data.cast_const().cast::<TagSetData<T>>() };
+        // SAFETY: The set has at least one map; the device is valid. Where the device has no
+        // affinity to tell, the C function falls back to an even spread.
+        unsafe {
+            let map = &raw mut (*set).map[0];
+            if data.first_vector == 0 {
+                bindings::blk_mq_map_queues(map);
+            } else {
+                bindings::blk_mq_map_hw_queues(map, crate::raw::device(&data.dev), data.first_vector);
+            }
+        }
+    }
+}

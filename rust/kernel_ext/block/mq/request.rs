@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A request that belongs to the driver.
+
+use super::{data::DataMapping, DataSegments, Operations};
+use crate::{bindings, block::Status};
+use core::{
+    marker::PhantomData,
+    mem::{align_of, size_of, ManuallyDrop},
+    ptr::NonNull,
+};
+use kernel::device;
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// Read data.
+    Read,
+    /// Write data.
+    Write,
+    /// Make all completed writes durable.
+    Flush,
+    /// Anything else: the C value of `enum req_op`.
+    Other(u8),
+}
+
+/// What lies behind `struct request`.
+pub(super) struct RequestData<T: Operations> {
+    pub(super) mapping: DataMapping,
+    /// How the request ended, on its way to [`Operations::complete`].
+    status: Status,
+    driver: T::RequestData,
+}
+
+impl<T: Operations> RequestData<T> {
+    /// The private data begins where `struct request` ends, so it must not need more alignment.
+    pub(super) const FITS: () = assert!(
+        size_of::<bindings::request>() % align_of::<Self>() == 0
+            && align_of::<Self>() <= align_of::<bindings::request>()
+    );
+
+    pub(super) fn new(dev: &device::Device) -> Self {
+        RequestData {
+            mapping: DataMapping::new(dev),
+            status: Status::OK,
+            driver: T::RequestData::default(),
+        }
+    }
+}
+
+/// A request of `T` that has been started and has not ended.
+///
+/// # Invariants
+///
+/// - The pointer is to a started request of a tag set of `T`, which belongs to this value alone,
+///   and behind which lies an initialised `RequestData<T>`.
+/// - The device of the tag set is bound.
+#[repr(transparent)]
+pub struct Request<T: Operations>(NonNull<bindings::request>, PhantomData<T>);
+
+// SAFETY: A request may be worked on and ended by any task on any CPU.
+unsafe impl<T: Operations> Send for Request<T> {}
+
+impl<T: Operations> Request<T> {
+    /// # Safety
+    ///
+    /// The caller hands over what the type's invariants say.
+    #[inline]
+    pub(super) unsafe fn from_raw(rq: *mut bindings::request) -> Self {
+        // SAFETY: A valid pointer is not null.
+        Request(unsafe { NonNull::new_unchecked(rq) }, PhantomData)
+    }
+
+    /// Gives up the value without ending the request.
+    #[inline]
+    pub(super) fn into_raw(self) -> NonNull<bindings::request> {
+        ManuallyDrop::new(self).0
+    }
+
+    #[inline]
+    pub(super) fn as_raw(&self) -> *mut bindings::request {
+        self.0.as_ptr()
+    }
+
+    #[inline]
+    fn private(&self) -> &RequestData<T> {
+        // SAFETY: By the invariant there is private data, which is this value's.
+        unsafe { self.0.add(1).cast().as_ref() }
+    }
+
+    #[inline]
+    pub(super) fn private_mut(&mut self) -> &mut RequestData<T> {
+        // SAFETY: As above, and the value is borrowed exclusively.
+        unsafe { self.0.add(1).cast().as_mut() }
+    }
+
+    /// The driver's data of this request.
+    #[inline]
+    pub fn data(&self) -> &T::RequestData {
+        &self.private().driver
+    }
+
+    /// The driver's data of this request.
+    #[inline]
+    pub fn data_mut(&mut self) -> &mut T::RequestData {
+        &mut self.private_mut().driver
+    }
+
+    #[inline]
+    pub(super) fn cmd_flags(&self) -> bindings::blk_opf_t {
+        // SAFETY: By the invariant the request is valid; it does not change while it is ours.
+        unsafe { (*self.as_raw()).cmd_flags }
+    }
+
+    /// What the request asks for.
+    #[inline]
+    pub fn op(&self) -> Op {
+        // The operation is the low byte (REQ_OP_MASK).
+        match self.cmd_flags() & 0xff {
+            bindings::req_op_REQ_OP_READ => Op::Read,
+            bindings::req_op_REQ_OP_WRITE => Op::Write,
+            bindings::req_op_REQ_OP_FLUSH => Op::Flush,
+            other => Op::Other(other as u8),
+        }
+    }
+
+    /// Whether the data written must be durable when the request ends (`REQ_FUA`).
+    #[inline]
+    pub fn fua(&self) -> bool {
+        self.cmd_flags() & bindings::EXT_REQ_FUA != 0
+    }
+
+    /// The first sector, in units of 512 bytes.
+    #[inline]
+    pub fn sector(&self) -> u64 {
+        // SAFETY: By the invariant the request is valid.
+        unsafe { (*self.as_raw()).__sector }
+    }
+
+    /// The length of the data in bytes; 0 for a flush.
+    #[inline]
+    pub fn bytes(&self) -> u32 {
+        // SAFETY: By the invariant the request is valid.
+        unsafe { (*self.as_raw()).__data_len }
+    }
+
+    /// The tag: unique among the started requests of a hardware queue, below the queue's depth.
+    #[inline]
+    pub fn tag(&self) -> u16 {
+        // SAFETY: By the invariant the request is valid. The depth of a tag set fits 16 bits.
+        unsafe { (*self.as_raw()).tag as u16 }
+    }
+
+    /// Maps the request's data for the device, as an iterator over ranges of bus addresses.
+    ///
+    /// What was mapped before is unmapped first; ending the request or giving it back unmaps it.
+    /// Does not sleep.
+    #[inline]
+    pub fn map_data(&mut self) -> DataSegments<'_, T> {
+        DataSegments::new(self)
+    }
+
+    /// Undoes [`Request::map_data`], if anything is mapped. Does not sleep.
+    #[inline]
+    pub(super) fn unmap_data(&mut self) {
+        let to_device = self.cmd_flags() & 1 != 0;
+        self.private_mut().mapping.unmap(to_device);
+    }
+
+    /// Ends the request with `status`. Does not sleep.
+    #[inline]
+    pub fn end(mut self, status: Status) {
+        self.unmap_data();
+        // SAFETY: By the invariant the request is started and ours to end; nothing is mapped.
+        unsafe { bindings::blk_mq_end_request(self.into_raw().as_ptr(), status.raw()) };
+    }
+
+    /// Hands the request to [`Operations::complete`] with `status`, on this CPU or on one that is
+    /// closer to its submitter. For the interrupt handler. Does not sleep.
+    #[inline]
+    pub fn complete(mut self, status: Status) {
+        self.private_mut().status = status;
+        let rq = self.into_raw();
+        // SAFETY: By the invariant the request is started and ours. The C function either takes it
+        // along to the other CPU or leaves it here.
+        unsafe {
+            if !bindings::blk_mq_complete_request_remote(rq.as_ptr()) {
+                T::complete(Request::from_raw(rq.as_ptr()));
+            }
+        }
+    }
+
+    /// The status given to [`Request::complete`].
+    #[inline]
+    pub fn status(&self) -> Status {
+        self.private().status
+    }
+
+    /// Leaves a rejected request to blk-mq.
+    pub(super) fn give_back(mut self) {
+        self.unmap_data();
+        self.into_raw();
+    }
+}
+
+impl<T: Operations> Drop for Request<T> {
+    fn drop(&mut self) {
+        self.unmap_data();
+        // SAFETY: As in `end`. Somebody waits for the request: an error is better than silence.
+        unsafe { bindings::blk_mq_end_request(self.as_raw(), Status::IO_ERROR.raw()) };
+    }
+}

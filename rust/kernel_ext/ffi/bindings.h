@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What kernel_ext needs of the kernel's headers and the kernel crate's own
+ * bindings lack. Kbuild feeds it to bindgen with a list of what to take;
+ * everything that the kernel crate binds already is reused from there.
+ */
+#include <linux/blk-mq.h>
+#include <linux/blk-mq-dma.h>
+#include <linux/blkdev.h>
+
+/* Cast macros are invisible to bindgen: give them a type and a name. */
+static const blk_status_t EXT_BLK_STS_OK = BLK_STS_OK;
+static const blk_status_t EXT_BLK_STS_NOTSUPP = BLK_STS_NOTSUPP;
+static const blk_status_t EXT_BLK_STS_TIMEOUT = BLK_STS_TIMEOUT;
+static const blk_status_t EXT_BLK_STS_NOSPC = BLK_STS_NOSPC;
+static const blk_status_t EXT_BLK_STS_TRANSPORT = BLK_STS_TRANSPORT;
+static const blk_status_t EXT_BLK_STS_TARGET = BLK_STS_TARGET;
+static const blk_status_t EXT_BLK_STS_RESV_CONFLICT = BLK_STS_RESV_CONFLICT;
+static const blk_status_t EXT_BLK_STS_MEDIUM = BLK_STS_MEDIUM;
+static const blk_status_t EXT_BLK_STS_PROTECTION = BLK_STS_PROTECTION;
+static const blk_status_t EXT_BLK_STS_RESOURCE = BLK_STS_RESOURCE;
+static const blk_status_t EXT_BLK_STS_IOERR = BLK_STS_IOERR;
+static const blk_status_t EXT_BLK_STS_DEV_RESOURCE = BLK_STS_DEV_RESOURCE;
+static const blk_status_t EXT_BLK_STS_OFFLINE = BLK_STS_OFFLINE;
+static const blk_status_t EXT_BLK_STS_INVAL = BLK_STS_INVAL;
+static const blk_features_t EXT_BLK_FEAT_WRITE_CACHE = BLK_FEAT_WRITE_CACHE;
+static const blk_features_t EXT_BLK_FEAT_FUA = BLK_FEAT_FUA;
+static const blk_opf_t EXT_REQ_FUA = REQ_FUA;

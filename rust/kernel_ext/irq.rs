@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Interrupt vectors with managed affinity, and handlers that own what they work on.
+//!
+//! The kernel crate's handlers get a shared reference. Here a handler is given to the interrupt
+//! line and gets `&mut self`: genirq never runs one action on two CPUs at a time, so whatever
+//! belongs to the interrupt's side alone needs no lock. [`Registration::free`] gives it back.
+//!
+//! C headers: `include/linux/interrupt.h`, `include/linux/pci.h`.
+
+use crate::{bindings, raw};
+use core::{cell::UnsafeCell, ffi::c_void};
+use kernel::{
+    device::Bound,
+    devres::Devres,
+    error::to_result,
+    pci,
+    prelude::*,
+    str::CString,
+    sync::{aref::ARef, Arc},
+};
+
+/// The interrupt vectors of a PCI function.
+///
+/// # Invariants
+///
+/// `count` vectors are allocated for `pdev` and belong to this object until it is dropped.
+pub struct Vectors {
+    pdev: ARef<pci::Device>,
+    count: u32,
+}
+
+impl Vectors {
+    /// Allocates from 1 to `max` vectors: MSI-X, else MSI, else INTx.
+    ///
+    /// The first `unmanaged` of them are ordinary vectors; the affinity of the others is spread
+    /// over all possible CPUs and managed by the kernel: such a vector is shut down while none of
+    /// its CPUs is online. May sleep. Fails with the C function's errno.
+    pub fn alloc(pdev: &pci::Device<Bound>, max: u32, unmanaged: u32) -> Result<Arc<Self>> {
+        let mut affinity = bindings::irq_affinity {
+            pre_vectors: unmanaged,
+            ..Default::default()
+        };
+        let flags = bindings::PCI_IRQ_ALL_TYPES | bindings::PCI_IRQ_AFFINITY;
+        // SAFETY: `pdev` is a valid, bound device; `affinity` is only used during the call.
+        let count = unsafe {
+            bindings::pci_alloc_irq_vectors_affinity(
+                raw::pci_dev(pdev),
+                1,
+                max.max(1),
+                flags,
+                &mut affinity,
+            )
+        };
+        to_result(count)?;
+        // INVARIANT: `count` vectors were allocated just now; if the allocation fails, drop frees
+        // them.
+        Ok(Arc::new(Vectors { pdev: pdev.into(), count: count as u32 }, GFP_KERNEL)?)
+    }
+
+    /// How many vectors there are; at least one.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// What kind of interrupt the vectors are, for the log.
+    pub fn kind(&self) -> &'static str {
+        // SAFETY: `pdev` is a valid device.
+        match unsafe { bindings::pci_irq_type(raw::pci_dev(&self.pdev)) } {
+            bindings::PCI_IRQ_MSIX => "MSI-X",
+            bindings::PCI_IRQ_MSI => "MSI",
+            _ => "INTx",
+        }
+    }
+}
+
+impl Drop for Vectors {
+    fn drop(&mut self) {
+        // SAFETY: By the invariant the vectors are this object's to free. Each registration holds
+        // a reference to it, so no handler is installed any more.
+        unsafe { bindings::pci_free_irq_vectors(raw::pci_dev(&self.pdev)) };
+    }
+}
+
+/// What an interrupt line calls.
+pub trait Handler: Send + 'static {
+    /// Serves the interrupt; runs in hard interrupt context, never twice at a time.
+    ///
+    /// Returns whether the device had raised it: on a shared line every handler is asked.
+    fn handle(&mut self) -> bool;
+}
+
+/// The place where a handler lives while the interrupt line knows its address.
+///
+/// # Invariants
+///
+/// While an action with this cell as its cookie is installed, only that action touches `0`; after
+/// it is freed, only [`Registration::free`], which consumes the registration, does.
+struct Cell<H>(UnsafeCell<Option<H>>);
+
+// SAFETY: By the invariant there is one user at a time; `H` may move between threads.
+unsafe impl<H: Send> Sync for Cell<H> {}
+// SAFETY: As above.
+unsafe impl<H: Send> Send for Cell<H> {}
+
+/// An installed action.
+///
+/// # Invariants
+///
+/// An action of `irq` with the address of `cell`'s content as its cookie is installed until drop.
+struct Action<H: Handler> {
+    irq: u32,
+    cell: Arc<Cell<H>>,
+    /// The C side keeps a pointer to it, for /proc/interrupts.
+    _name: CString,
+    _vectors: Arc<Vectors>,
+}
+
+impl<H: Handler> Action<H> {
+    fn install(vectors: &Arc<Vectors>, index: u32, name: CString, cell: Arc<Cell<H>>) -> Result<Self> {
+        // SAFETY: The vectors' device is valid; an index out of range gives an error.
+        let irq = unsafe { bindings::pci_irq_vector(raw::pci_dev(&vectors.pdev), index) };
+        to_result(irq)?;
+        let irq = irq as u32;
+        // SAFETY: `name` and the cell's content stay in place until the action is freed, which
+        // `Action`'s drop does before it gives up either. The callback fits the cookie.
+        to_result(unsafe {
+            bindings::request_threaded_irq(
+                irq,
+                Some(handle::<H>),
+                None,
+                bindings::IRQF_SHARED as usize,
+                name.as_char_ptr(),
+                core::ptr::from_ref::<Cell<H>>(&cell).cast_mut().cast(),
+            )
+        })?;
+        // INVARIANT: Installed just now.
+        Ok(Action { irq, cell, _name: name, _vectors: vectors.clone() })
+    }
+}
+
+impl<H: Handler> Drop for Action<H> {
+    fn drop(&mut self) {
+        let cookie: *const Cell<H> = &*self.cell;
+        // SAFETY: By the invariant this action is installed. The call waits for a running handler.
+        unsafe { bindings::free_irq(self.irq, cookie.cast_mut().cast()) };
+    }
+}
+
+/// # Safety
+///
+/// Only for `request_threaded_irq` with the address of a live `Cell<H>` as the cookie.
+unsafe extern "C" fn handle<H: Handler>(_irq: i32, cookie: *mut c_void) -> bindings::irqreturn_t {
+    // SAFETY: The cookie is a `Cell<H>` that lives until the action is freed.
+    let cell = unsafe { &*cookie.cast_const().cast::<Cell<H>>() };
+    // SAFETY: By the cell's invariant only this action uses the content now, and genirq does not
+    // run an action while it runs.
+    let handler = unsafe { &mut *cell.0.get() };
+    if handler.as_mut().is_some_and(H::handle) {
+        bindings::irqreturn::IRQ_HANDLED
+    } else {
+        bindings::irqreturn::IRQ_NONE
+    }
+}
+
+/// A handler installed on a vector of a bound device.
+///
+/// Devres frees the line at unbind if nothing has before, so that leaking this value leaks memory
+/// and nothing else.
+pub struct Registration<H: Handler> {
+    action: Devres<Action<H>>,
+    cell: Arc<Cell<H>>,
+}
+
+impl<H: Handler> Registration<H> {
+    /// Installs `handler` on vector `index`, under `name` in /proc/interrupts.
+    ///
+    /// The handler may run before this returns. May sleep. On failure the handler is dropped and
+    /// the C function's errno is returned.
+    pub fn new(
+        pdev: &pci::Device<Bound>,
+        vectors: &Arc<Vectors>,
+        index: u32,
+        name: CString,
+        handler: H,
+    ) -> Result<Self> {
+        if raw::pci_dev(pdev) != raw::pci_dev(&vectors.pdev) {
+            return Err(EINVAL);
+        }
+        let cell = Arc::new(Cell(UnsafeCell::new(Some(handler))), GFP_KERNEL)?;
+        let action = Action::install(vectors, index, name, cell.clone())?;
+        Ok(Registration { action: Devres::new(pdev.as_ref(), action)?, cell })
+    }
+
+    /// Frees the line, waits for a running handler, and gives the handler back. May sleep.
+    pub fn free(self) -> Option<H> {
+        let Registration { action, cell } = self;
+        drop(action);
+        // SAFETY: The action is freed: by the drop just now, or by devres, for which that drop
+        // waits. By the cell's invariant the content is now ours alone.
+        unsafe { (*cell.0.get()).take() }
+    }
+}
+
+/// A handler with or without an interrupt to call it.
+///
+/// Without one it is its owner's to use, so what an interrupt normally serves can be served by
+/// hand before the interrupt is there and after it is gone.
+pub enum Line<H: Handler> {
+    /// Called by an interrupt.
+    Attached(Registration<H>),
+    /// Used by its owner.
+    Detached(H),
+    /// Attaching has failed, and the handler is gone.
+    Lost,
+}
+
+impl<H: Handler> Line<H> {
+    /// Lets vector `index` call the handler; see [`Registration::new`]. `EBUSY` if one does already.
+    pub fn attach(
+        &mut self,
+        pdev: &pci::Device<Bound>,
+        vectors: &Arc<Vectors>,
+        index: u32,
+        name: CString,
+    ) -> Result {
+        match core::mem::replace(self, Line::Lost) {
+            Line::Detached(handler) => {
+                *self = Line::Attached(Registration::new(pdev, vectors, index, name, handler)?);
+                Ok(())
+            }
+            other => {
+                *self = other;
+                Err(EBUSY)
+            }
+        }
+    }
+
+    /// Frees the interrupt, if there is one, and returns the handler. May sleep.
+    pub fn detach(&mut self) -> Option<&mut H> {
+        if let Line::Attached(_) = self {
+            if let Line::Attached(registration) = core::mem::replace(self, Line::Lost) {
+                *self = registration.free().map_or(Line::Lost, Line::Detached);
+            }
+        }
+        match self {
+            Line::Detached(handler) => Some(handler),
+            _ => None,
+        }
+    }
+}

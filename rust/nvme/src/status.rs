@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Status of a completion (Base 4.2.3): its name, and what it means to the block layer.
+//!
+//! Relies on nothing. A status that no one has heard of is an I/O error with its numbers.
+
+use core::fmt;
+
+/// What became of a command, in the block layer's terms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is done.
+    Success,
+    /// The device cannot do it; the host may do it in another way.
+    NotSupported,
+    /// It was aborted, as is done with what takes too long.
+    Timeout,
+    /// There is no capacity left.
+    NoSpace,
+    /// The device refuses it for what it names: a range, a namespace, a right.
+    Target,
+    /// The medium failed.
+    Medium,
+    /// Protection information does not match the data.
+    Protection,
+    /// Another host holds a reservation.
+    Reservation,
+    /// The way to the medium is broken.
+    Transport,
+    /// The device is busy with something else for a while.
+    ResourceBusy,
+    /// Too many zones are active.
+    ZoneActiveResource,
+    /// Too many zones are open.
+    ZoneOpenResource,
+    /// Any other error.
+    Io,
+}
+
+/// The status field without the phase tag: 15 bits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Status(u16);
+
+/// One table makes the constants, the names and the outcomes, so that they cannot part.
+macro_rules! status_codes {
+    ($($constant:ident = $code:literal, $name:literal, $outcome:ident;)*) => {
+        impl Status {
+            $(
+                #[doc = $name]
+                pub const $constant: Self = Self($code);
+            )*
+
+            /// The specification's name, or `None` for a code that is not in the table.
+            pub const fn name(self) -> Option<&'static str> {
+                match self.code() {
+                    $($code => Some($name),)*
+                    _ => None,
+                }
+            }
+
+            /// What the status means to the block layer.
+            pub const fn outcome(self) -> Outcome {
+                match self.code() {
+                    $($code => Outcome::$outcome,)*
+                    _ => Outcome::Io,
+                }
+            }
+
+            /// Every status in the table.
+            pub const ALL: &'static [Self] = &[$(Self::$constant),*];
+        }
+    };
+}
+
+// The code is the status code type and the status code: 0 generic, 1 command specific, 2 media
+// and data integrity, 3 path. Command specific codes from 80h on are those of the NVM and the
+// Zoned Namespace command sets. Where the C driver gives a code an error of its own, it is the
+// same here, but for a namespace that is not there: it must not look like a command that is not
+// supported, since callers take that for leave to go on without.
+status_codes! {
+    SUCCESS = 0x000, "Successful Completion", Success;
+    INVALID_OPCODE = 0x001, "Invalid Command Opcode", NotSupported;
+    INVALID_FIELD = 0x002, "Invalid Field in Command", NotSupported;
+    COMMAND_ID_CONFLICT = 0x003, "Command ID Conflict", Io;
+    DATA_TRANSFER_ERROR = 0x004, "Data Transfer Error", Io;
+    POWER_LOSS = 0x005, "Commands Aborted due to Power Loss Notification", Io;
+    INTERNAL_ERROR = 0x006, "Internal Error", Io;
+    ABORT_REQUESTED = 0x007, "Command Abort Requested", Timeout;
+    ABORTED_SQ_DELETION = 0x008, "Command Aborted due to SQ Deletion", Timeout;
+    ABORTED_FAILED_FUSED = 0x009, "Command Aborted due to Failed Fused Command", Io;
+    ABORTED_MISSING_FUSED = 0x00a, "Command Aborted due to Missing Fused Command", Io;
+    INVALID_NAMESPACE_OR_FORMAT = 0x00b, "Invalid Namespace or Format", Target;
+    COMMAND_SEQUENCE_ERROR = 0x00c, "Command Sequence Error", Io;
+    INVALID_SGL_SEGMENT_DESCRIPTOR = 0x00d, "Invalid SGL Segment Descriptor", Io;
+    INVALID_SGL_DESCRIPTOR_COUNT = 0x00e, "Invalid Number of SGL Descriptors", Io;
+    DATA_SGL_LENGTH_INVALID = 0x00f, "Data SGL Length Invalid", Io;
+    METADATA_SGL_LENGTH_INVALID = 0x010, "Metadata SGL Length Invalid", Io;
+    SGL_DESCRIPTOR_TYPE_INVALID = 0x011, "SGL Descriptor Type Invalid", Io;
+    INVALID_USE_OF_CMB = 0x012, "Invalid Use of Controller Memory Buffer", Io;
+    PRP_OFFSET_INVALID = 0x013, "PRP Offset Invalid", Io;
+    ATOMIC_WRITE_UNIT_EXCEEDED = 0x014, "Atomic Write Unit Exceeded", Io;
+    OPERATION_DENIED = 0x015, "Operation Denied", Target;
+    SGL_OFFSET_INVALID = 0x016, "SGL Offset Invalid", Io;
+    HOST_ID_INCONSISTENT_FORMAT = 0x018, "Host Identifier Inconsistent Format", Io;
+    KEEP_ALIVE_TIMER_EXPIRED = 0x019, "Keep Alive Timer Expired", Io;
+    KEEP_ALIVE_TIMEOUT_INVALID = 0x01a, "Keep Alive Timeout Invalid", Io;
+    ABORTED_PREEMPT_AND_ABORT = 0x01b, "Command Aborted due to Preempt and Abort", Reservation;
+    SANITIZE_FAILED = 0x01c, "Sanitize Failed", Io;
+    SANITIZE_IN_PROGRESS = 0x01d, "Sanitize In Progress", ResourceBusy;
+    SGL_GRANULARITY_INVALID = 0x01e, "SGL Data Block Granularity Invalid", Io;
+    NOT_SUPPORTED_FOR_QUEUE_IN_CMB = 0x01f, "Command Not Supported for Queue in CMB", Io;
+    NAMESPACE_WRITE_PROTECTED = 0x020, "Namespace is Write Protected", Target;
+    COMMAND_INTERRUPTED = 0x021, "Command Interrupted", Target;
+    TRANSIENT_TRANSPORT_ERROR = 0x022, "Transient Transport Error", Transport;
+    PROHIBITED_BY_LOCKDOWN = 0x023, "Command Prohibited by Command and Feature Lockdown", Target;
+    ADMIN_MEDIA_NOT_READY = 0x024, "Admin Command Media Not Ready", ResourceBusy;
+    INVALID_KEY_TAG = 0x025, "Invalid Key Tag", Target;
+    HOST_DISPERSED_NOT_ENABLED = 0x026, "Host Dispersed Namespace Support Not Enabled", Target;
+    HOST_ID_NOT_INITIALIZED = 0x027, "Host Identifier Not Initialized", Io;
+    INCORRECT_KEY = 0x028, "Incorrect Key", Target;
+    FDP_DISABLED = 0x029, "FDP Disabled", Target;
+    INVALID_PLACEMENT_HANDLE_LIST = 0x02a, "Invalid Placement Handle List", Target;
+    LBA_OUT_OF_RANGE = 0x080, "LBA Out of Range", Target;
+    CAPACITY_EXCEEDED = 0x081, "Capacity Exceeded", NoSpace;
+    NAMESPACE_NOT_READY = 0x082, "Namespace Not Ready", Target;
+    RESERVATION_CONFLICT = 0x083, "Reservation Conflict", Reservation;
+    FORMAT_IN_PROGRESS = 0x084, "Format In Progress", ResourceBusy;
+    CQ_INVALID = 0x100, "Completion Queue Invalid", Io;
+    INVALID_QUEUE_ID = 0x101, "Invalid Queue Identifier", Io;
+    INVALID_QUEUE_SIZE = 0x102, "Invalid Queue Size", Io;
+    ABORT_LIMIT_EXCEEDED = 0x103, "Abort Command Limit Exceeded", Io;
+    ASYNC_EVENT_LIMIT_EXCEEDED = 0x105, "Asynchronous Event Request Limit Exceeded", Io;
+    INVALID_FIRMWARE_SLOT = 0x106, "Invalid Firmware Slot", Io;
+    INVALID_FIRMWARE_IMAGE = 0x107, "Invalid Firmware Image", Io;
+    INVALID_INTERRUPT_VECTOR = 0x108, "Invalid Interrupt Vector", Io;
+    INVALID_LOG_PAGE = 0x109, "Invalid Log Page", NotSupported;
+    INVALID_FORMAT = 0x10a, "Invalid Format", Io;
+    FIRMWARE_NEEDS_CONVENTIONAL_RESET = 0x10b, "Firmware Activation Requires Conventional Reset", Io;
+    INVALID_QUEUE_DELETION = 0x10c, "Invalid Queue Deletion", Io;
+    FEATURE_NOT_SAVEABLE = 0x10d, "Feature Identifier Not Saveable", Io;
+    FEATURE_NOT_CHANGEABLE = 0x10e, "Feature Not Changeable", Io;
+    FEATURE_NOT_NAMESPACE_SPECIFIC = 0x10f, "Feature Not Namespace Specific", Io;
+    FIRMWARE_NEEDS_SUBSYSTEM_RESET = 0x110, "Firmware Activation Requires NVM Subsystem Reset", Io;
+    FIRMWARE_NEEDS_CONTROLLER_RESET = 0x111, "Firmware Activation Requires Controller Level Reset", Io;
+    FIRMWARE_NEEDS_MAXIMUM_TIME = 0x112, "Firmware Activation Requires Maximum Time Violation", Io;
+    FIRMWARE_ACTIVATION_PROHIBITED = 0x113, "Firmware Activation Prohibited", Io;
+    OVERLAPPING_RANGE = 0x114, "Overlapping Range", Io;
+    NAMESPACE_INSUFFICIENT_CAPACITY = 0x115, "Namespace Insufficient Capacity", NoSpace;
+    NAMESPACE_ID_UNAVAILABLE = 0x116, "Namespace Identifier Unavailable", Io;
+    NAMESPACE_ALREADY_ATTACHED = 0x118, "Namespace Already Attached", Io;
+    NAMESPACE_IS_PRIVATE = 0x119, "Namespace Is Private", Io;
+    NAMESPACE_NOT_ATTACHED = 0x11a, "Namespace Not Attached", Io;
+    THIN_PROVISIONING_NOT_SUPPORTED = 0x11b, "Thin Provisioning Not Supported", NotSupported;
+    CONTROLLER_LIST_INVALID = 0x11c, "Controller List Invalid", Io;
+    SELF_TEST_IN_PROGRESS = 0x11d, "Device Self-test In Progress", ResourceBusy;
+    BOOT_PARTITION_WRITE_PROHIBITED = 0x11e, "Boot Partition Write Prohibited", Io;
+    INVALID_CONTROLLER_ID = 0x11f, "Invalid Controller Identifier", Io;
+    INVALID_SECONDARY_STATE = 0x120, "Invalid Secondary Controller State", Io;
+    INVALID_RESOURCE_COUNT = 0x121, "Invalid Number of Controller Resources", Io;
+    INVALID_RESOURCE_ID = 0x122, "Invalid Resource Identifier", Io;
+    SANITIZE_PROHIBITED_BY_PMR = 0x123, "Sanitize Prohibited While Persistent Memory Region is Enabled", Io;
+    ANA_GROUP_ID_INVALID = 0x124, "ANA Group Identifier Invalid", Io;
+    ANA_ATTACH_FAILED = 0x125, "ANA Attach Failed", Io;
+    INSUFFICIENT_CAPACITY = 0x126, "Insufficient Capacity", NoSpace;
+    ATTACHMENT_LIMIT_EXCEEDED = 0x127, "Namespace Attachment Limit Exceeded", Io;
+    PROHIBITION_NOT_SUPPORTED = 0x128, "Prohibition of Command Execution Not Supported", NotSupported;
+    COMMAND_SET_NOT_SUPPORTED = 0x129, "I/O Command Set Not Supported", NotSupported;
+    COMMAND_SET_NOT_ENABLED = 0x12a, "I/O Command Set Not Enabled", NotSupported;
+    COMMAND_SET_COMBINATION_REJECTED = 0x12b, "I/O Command Set Combination Rejected", Io;
+    INVALID_COMMAND_SET = 0x12c, "Invalid I/O Command Set", NotSupported;
+    IDENTIFIER_UNAVAILABLE = 0x12d, "Identifier Unavailable", Io;
+    NAMESPACE_IS_DISPERSED = 0x12e, "Namespace Is Dispersed", Io;
+    INVALID_DISCOVERY_INFORMATION = 0x12f, "Invalid Discovery Information", Io;
+    ZONING_STRUCTURE_LOCKED = 0x130, "Zoning Data Structure Locked", Io;
+    ZONING_STRUCTURE_NOT_FOUND = 0x131, "Zoning Data Structure Not Found", Io;
+    INSUFFICIENT_DISCOVERY_RESOURCES = 0x132, "Insufficient Discovery Resources", Io;
+    REQUESTED_FUNCTION_DISABLED = 0x133, "Requested Function Disabled", NotSupported;
+    ZONEGROUP_ORIGINATOR_INVALID = 0x134, "ZoneGroup Originator Invalid", Io;
+    INVALID_HOST = 0x135, "Invalid Host", Io;
+    INVALID_SUBSYSTEM = 0x136, "Invalid NVM Subsystem", Io;
+    INVALID_CONTROLLER_DATA_QUEUE = 0x137, "Invalid Controller Data Queue", Io;
+    NOT_ENOUGH_RESOURCES = 0x138, "Not Enough Resources", ResourceBusy;
+    CONTROLLER_SUSPENDED = 0x139, "Controller Suspended", ResourceBusy;
+    CONTROLLER_NOT_SUSPENDED = 0x13a, "Controller Not Suspended", Io;
+    CONTROLLER_DATA_QUEUE_FULL = 0x13b, "Controller Data Queue Full", Io;
+    CONFLICTING_ATTRIBUTES = 0x180, "Conflicting Attributes", NotSupported;
+    INVALID_PROTECTION_INFORMATION = 0x181, "Invalid Protection Information", Protection;
+    WRITE_TO_READ_ONLY_RANGE = 0x182, "Attempted Write to Read Only Range", Medium;
+    COMMAND_SIZE_LIMIT_EXCEEDED = 0x183, "Command Size Limit Exceeded", Io;
+    INCOMPATIBLE_NAMESPACE_OR_FORMAT = 0x185, "Incompatible Namespace or Format", Target;
+    FAST_COPY_NOT_POSSIBLE = 0x186, "Fast Copy Not Possible", NotSupported;
+    OVERLAPPING_IO_RANGE = 0x187, "Overlapping I/O Range", Target;
+    NAMESPACE_NOT_REACHABLE = 0x188, "Namespace Not Reachable", Target;
+    INSUFFICIENT_RESOURCES = 0x189, "Insufficient Resources", ResourceBusy;
+    ZONE_INVALID_OPERATION = 0x1b6, "Invalid Zone Operation Request", Io;
+    ZRWA_RESOURCES_UNAVAILABLE = 0x1b7, "ZRWA Resources Unavailable", ZoneActiveResource;
+    ZONE_BOUNDARY_ERROR = 0x1b8, "Zone Boundary Error", Io;
+    ZONE_IS_FULL = 0x1b9, "Zone Is Full", Io;
+    ZONE_IS_READ_ONLY = 0x1ba, "Zone Is Read Only", Io;
+    ZONE_IS_OFFLINE = 0x1bb, "Zone Is Offline", Io;
+    ZONE_INVALID_WRITE = 0x1bc, "Zone Invalid Write", Io;
+    TOO_MANY_ACTIVE_ZONES = 0x1bd, "Too Many Active Zones", ZoneActiveResource;
+    TOO_MANY_OPEN_ZONES = 0x1be, "Too Many Open Zones", ZoneOpenResource;
+    INVALID_ZONE_STATE_TRANSITION = 0x1bf, "Invalid Zone State Transition", Io;
+    WRITE_FAULT = 0x280, "Write Fault", Medium;
+    UNRECOVERED_READ_ERROR = 0x281, "Unrecovered Read Error", Medium;
+    GUARD_CHECK_ERROR = 0x282, "End-to-end Guard Check Error", Protection;
+    APPLICATION_TAG_CHECK_ERROR = 0x283, "End-to-end Application Tag Check Error", Protection;
+    REFERENCE_TAG_CHECK_ERROR = 0x284, "End-to-end Reference Tag Check Error", Protection;
+    COMPARE_FAILURE = 0x285, "Compare Failure", Medium;
+    ACCESS_DENIED = 0x286, "Access Denied", Medium;
+    UNWRITTEN_BLOCK = 0x287, "Deallocated or Unwritten Logical Block", Medium;
+    STORAGE_TAG_CHECK_ERROR = 0x288, "End-to-End Storage Tag Check Error", Protection;
+    INTERNAL_PATH_ERROR = 0x300, "Internal Path Error", Transport;
+    ACCESS_PERSISTENT_LOSS = 0x301, "Asymmetric Access Persistent Loss", Transport;
+    ACCESS_INACCESSIBLE = 0x302, "Asymmetric Access Inaccessible", Transport;
+    ACCESS_TRANSITION = 0x303, "Asymmetric Access Transition", Transport;
+    CONTROLLER_PATHING_ERROR = 0x360, "Controller Pathing Error", Transport;
+    HOST_PATHING_ERROR = 0x370, "Host Pathing Error", Transport;
+    ABORTED_BY_HOST = 0x371, "Command Aborted By Host", Timeout;
+}
+
+impl Status {
+    /// Takes the lower 15 bits.
+    #[inline]
+    pub const fn from_raw(raw: u16) -> Self {
+        Self(raw & 0x7fff)
+    }
+
+    /// The 15 bits.
+    #[inline]
+    pub const fn raw(self) -> u16 {
+        self.0
+    }
+
+    /// SCT: status code type.
+    #[inline]
+    pub const fn sct(self) -> u8 {
+        ((self.0 >> 8) & 0x7) as u8
+    }
+
+    /// SC: status code.
+    #[inline]
+    pub const fn sc(self) -> u8 {
+        (self.0 & 0xff) as u8
+    }
+
+    /// Type and code together, as the table has them.
+    #[inline]
+    pub const fn code(self) -> u16 {
+        self.0 & 0x7ff
+    }
+
+    /// CRD: which of Identify Controller's three delays to wait before a retry; 0 for none.
+    #[inline]
+    pub const fn crd(self) -> u8 {
+        ((self.0 >> 11) & 0x3) as u8
+    }
+
+    /// M: whether the Error Information log has more.
+    #[inline]
+    pub const fn more(self) -> bool {
+        self.0 & (1 << 13) != 0
+    }
+
+    /// DNR: Do Not Retry.
+    #[inline]
+    pub const fn dnr(self) -> bool {
+        self.0 & (1 << 14) != 0
+    }
+
+    /// Whether the command did what it should.
+    #[inline]
+    pub const fn is_success(self) -> bool {
+        self.code() == 0
+    }
+
+    /// Whether the same command may fare better a second time: the device does not forbid it,
+    /// and the answer does not depend on the command alone. How often is the caller's decision.
+    pub const fn retryable(self) -> bool {
+        if self.dnr() {
+            return false;
+        }
+        match self.outcome() {
+            Outcome::Success
+            | Outcome::NotSupported
+            | Outcome::NoSpace
+            | Outcome::Reservation
+            | Outcome::ZoneActiveResource
+            | Outcome::ZoneOpenResource => false,
+            Outcome::Target => matches!(
+                Self(self.code()),
+                Self::COMMAND_INTERRUPTED | Self::NAMESPACE_NOT_READY
+            ),
+            Outcome::Medium => !matches!(
+                Self(self.code()),
+                Self::WRITE_TO_READ_ONLY_RANGE
+                    | Self::COMPARE_FAILURE
+                    | Self::ACCESS_DENIED
+                    | Self::UNWRITTEN_BLOCK
+            ),
+            Outcome::Timeout
+            | Outcome::Protection
+            | Outcome::Transport
+            | Outcome::ResourceBusy
+            | Outcome::Io => true,
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.name().unwrap_or("Unknown Status");
+        write!(f, "{name} (SCT {:x}h, SC {:02x}h)", self.sct(), self.sc())
+    }
+}
+
+impl fmt::Debug for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")?;
+        if self.dnr() {
+            f.write_str(" DNR")?;
+        }
+        Ok(())
+    }
+}
