@@ -182,8 +182,14 @@ impl AdminQueue {
             }),
             GFP_KERNEL,
         )?;
-        let completions = Line::Detached(Completions { queue: cq, shared: shared.clone() });
-        Ok(AdminQueue { shared, completions })
+        let completions = Line::Detached(Completions {
+            queue: cq,
+            shared: shared.clone(),
+        });
+        Ok(AdminQueue {
+            shared,
+            completions,
+        })
     }
 
     /// From now on `vector` says when commands are complete.
@@ -211,8 +217,7 @@ impl AdminQueue {
         command: Command,
         buffer: Option<&Arc<Coherent>>,
     ) -> Result<Completion, AdminError> {
-        let done = Arc::pin_init(pin_init!(Done { event <- Event::new() }), GFP_KERNEL)
-            .map_err(Error::from)?;
+        let done = Arc::pin_init(pin_init!(Done { event <- Event::new() }), GFP_KERNEL)?;
         let tag = self.submit(command, buffer, &done)?;
         let answered = match &mut self.completions {
             Line::Attached(_) => done.event.wait_ms(ADMIN_TIMEOUT_MS),
@@ -236,7 +241,10 @@ impl AdminQueue {
         // The buffer's last reference must not go while the lock is held.
         let pending = {
             let mut submission = self.shared.submission.lock();
-            submission.slots.get_mut(tag).and_then(|slot| slot.pending.take())
+            submission
+                .slots
+                .get_mut(tag)
+                .and_then(|slot| slot.pending.take())
         };
         let reply = pending.and_then(|pending| pending.reply).ok_or(EIO)?;
         if reply.status.is_success() {
@@ -255,7 +263,10 @@ impl AdminQueue {
     ) -> Result<usize> {
         let mut submission = self.shared.submission.lock();
         let Submission { queue, slots } = &mut *submission;
-        let free = slots.iter_mut().enumerate().find(|(_, slot)| slot.pending.is_none());
+        let free = slots
+            .iter_mut()
+            .enumerate()
+            .find(|(_, slot)| slot.pending.is_none());
         let (tag, slot) = free.ok_or(EBUSY)?;
         slot.generation = slot.generation.next();
         slot.pending = Some(Pending {

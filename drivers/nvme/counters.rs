@@ -64,13 +64,21 @@ impl DebugFiles {
     ) -> Result<Self> {
         let name = CString::try_from_fmt(fmt!("{instance}"))?;
         let dir = debugfs::Dir::new(&name);
-        let mut shown = Shown { queues: KVec::with_capacity(queues.len(), GFP_KERNEL)?, counters };
+        let mut shown = Shown {
+            queues: KVec::with_capacity(queues.len(), GFP_KERNEL)?,
+            counters,
+        };
         for queue in queues {
             shown.queues.push(queue.clone(), GFP_KERNEL)?;
         }
-        let files =
-            KBox::pin_init(dir.read_callback_file(c"counters", shown, &show), GFP_KERNEL)?;
-        Ok(DebugFiles { _files: files, _dir: dir })
+        let files = KBox::pin_init(
+            dir.read_callback_file(c"counters", shown, &show),
+            GFP_KERNEL,
+        )?;
+        Ok(DebugFiles {
+            _files: files,
+            _dir: dir,
+        })
     }
 }
 
@@ -78,9 +86,17 @@ impl DebugFiles {
 fn show(shown: &Shown, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let counters = &shown.counters;
-    writeln!(f, "dropped_completions {}", load(&counters.dropped_completions))?;
+    writeln!(
+        f,
+        "dropped_completions {}",
+        load(&counters.dropped_completions)
+    )?;
     writeln!(f, "odd_completions {}", load(&counters.odd_completions))?;
-    writeln!(f, "spurious_interrupts {}", load(&counters.spurious_interrupts))?;
+    writeln!(
+        f,
+        "spurious_interrupts {}",
+        load(&counters.spurious_interrupts)
+    )?;
     let (mut single, mut chained) = (0u64, 0u64);
     for queue in &shown.queues {
         let submission = queue.submission.lock();

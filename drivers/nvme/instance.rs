@@ -22,7 +22,10 @@ impl Instance {
             // Adding one turns the lowest clear bit on and the ones below it off: or-ed with the
             // old value it takes that bit. A full word has no sum.
             if let Ok(old) = taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, update) {
-                return Ok(Instance { word, bit: old.trailing_ones() });
+                return Ok(Instance {
+                    word,
+                    bit: old.trailing_ones(),
+                });
             }
         }
         Err(ENOSPC)

@@ -59,7 +59,11 @@ impl ListPages for Lists<'_> {
 
     fn add_page(&mut self, entries: usize) -> Result<u64> {
         let short = entries <= SHORT_LIST_WORDS;
-        let pool = if short { &self.pools.short } else { &self.pools.page };
+        let pool = if short {
+            &self.pools.short
+        } else {
+            &self.pools.page
+        };
         let place = self.pages.get_mut(self.count).ok_or(E2BIG)?;
         let block = place.insert(pool.alloc()?);
         self.count = self.count.wrapping_add(1);
@@ -89,9 +93,16 @@ fn with_data(
     command: Command,
 ) -> Result<Prepared, BlockStatus> {
     let bytes = rq.bytes();
-    let mut lists = Lists { pools, pages: Default::default(), count: 0 };
+    let mut lists = Lists {
+        pools,
+        pages: Default::default(),
+        count: 0,
+    };
     let mut segments = rq.map_data();
-    let ranges = segments.by_ref().map(|s| Segment { addr: s.addr, len: s.len });
+    let ranges = segments.by_ref().map(|s| Segment {
+        addr: s.addr,
+        len: s.len,
+    });
     let layout = prp::layout(bytes, ranges, &mut lists);
     // An early end of the mapping is the cause of whatever the layout then says.
     segments.finish()?;
@@ -103,7 +114,10 @@ fn with_data(
     if list_pages != 0 {
         rq.data_mut().lists = lists.pages;
     }
-    Ok(Prepared { command: command.with_data(pointer.prp1, pointer.prp2), list_pages })
+    Ok(Prepared {
+        command: command.with_data(pointer.prp1, pointer.prp2),
+        list_pages,
+    })
 }
 
 /// Makes the command for `rq`.
@@ -115,7 +129,10 @@ fn prepare(
 ) -> Result<Prepared, BlockStatus> {
     let op = rq.op();
     if op == Op::Flush {
-        return Ok(Prepared { command: Command::flush(namespace.nsid), list_pages: 0 });
+        return Ok(Prepared {
+            command: Command::flush(namespace.nsid),
+            list_pages: 0,
+        });
     }
     let (slba, nlb0) = namespace
         .transfer(rq.sector(), rq.bytes())
@@ -151,7 +168,11 @@ impl Operations for Io {
             Err(status) => return Err(Rejected(rq, status)),
         };
         let mut submission = hw.submission.lock();
-        let sent = if submission.usable { hw.in_flight.put(rq) } else { Err(rq) };
+        let sent = if submission.usable {
+            hw.in_flight.put(rq)
+        } else {
+            Err(rq)
+        };
         let ticket = match sent {
             Ok(ticket) => ticket,
             Err(mut rq) => {

@@ -22,9 +22,7 @@ use kernel_ext::{
     dma::Pool,
     irq::Handler,
 };
-use nvme_proto::{
-    cid::CommandId, completion::Completion, limits::doorbell_offset, PAGE,
-};
+use nvme_proto::{cid::CommandId, completion::Completion, limits::doorbell_offset, PAGE};
 
 /// 64-bit words of a PRP list page.
 const LIST_WORDS: usize = PAGE as usize / 8;
@@ -99,11 +97,18 @@ impl IoQueue {
         let cq_doorbell = registers.doorbell(doorbell_offset(qid, stride, true))?;
         let sq = SubmissionQueue::new(dev, entries, sq_doorbell)?;
         let cq = CompletionQueue::new(dev, entries, cq_doorbell)?;
-        let placement = Placement { sq: sq.dma_address(), cq: cq.dma_address() };
+        let placement = Placement {
+            sq: sq.dma_address(),
+            cq: cq.dma_address(),
+        };
         // One slot of the ring stays empty, so there is a tag less than there are entries.
         let (in_flight, claimer) = InFlight::new(entries.saturating_sub(1))?;
-        let submission =
-            Submission { queue: sq, usable: true, single_lists: 0, chained_lists: 0 };
+        let submission = Submission {
+            queue: sq,
+            usable: true,
+            single_lists: 0,
+            chained_lists: 0,
+        };
         let queue = Arc::pin_init(
             pin_init!(IoQueue {
                 qid,
@@ -113,7 +118,17 @@ impl IoQueue {
             }),
             GFP_KERNEL,
         )?;
-        Ok((queue, Completions { qid, entries, queue: cq, claimer, counters }, placement))
+        Ok((
+            queue,
+            Completions {
+                qid,
+                entries,
+                queue: cq,
+                claimer,
+                counters,
+            },
+            placement,
+        ))
     }
 
     /// No command is sent on this queue any more; what comes is rejected.
@@ -152,7 +167,10 @@ fn complete(
         counters.odd(qid, completion.sq_id, completion.sq_head);
     }
     let id = CommandId::from_raw(completion.cid);
-    match claimer.claim(Ticket { tag: id.tag(), generation: id.generation() }) {
+    match claimer.claim(Ticket {
+        tag: id.tag(),
+        generation: id.generation(),
+    }) {
         Some(request) => request.complete(block_status(completion.status)),
         None => counters.dropped(qid, completion.cid),
     }
@@ -160,7 +178,13 @@ fn complete(
 
 impl Handler for Completions {
     fn handle(&mut self) -> bool {
-        let Completions { qid, entries, queue, claimer, counters } = self;
+        let Completions {
+            qid,
+            entries,
+            queue,
+            claimer,
+            counters,
+        } = self;
         let seen = queue.drain(|entry| complete(entry, *qid, *entries, claimer, counters));
         if seen == 0 {
             counters.spurious();

@@ -14,12 +14,7 @@ use crate::{
     registers::Registers,
     show::Show,
 };
-use kernel::{
-    device::Bound,
-    pci,
-    prelude::*,
-    sync::Arc,
-};
+use kernel::{device::Bound, pci, prelude::*, sync::Arc};
 use kernel_ext::{
     block::mq::{GenDisk, Limits, TagSet},
     dma::{max_mapping_size, Coherent},
@@ -65,8 +60,8 @@ pub(crate) fn identify(
     pdev: &pci::Device<Bound>,
     command: Command,
 ) -> Result<IdentifyData, AdminError> {
-    let buffer = Arc::new(Coherent::new(pdev.as_ref(), IDENTIFY_WORDS)?, GFP_KERNEL)
-        .map_err(Error::from)?;
+    let buffer =
+        Arc::new(Coherent::new(pdev.as_ref(), IDENTIFY_WORDS)?, GFP_KERNEL).map_err(Error::from)?;
     admin.execute(registers, command, Some(&buffer))?;
     let mut data = KBox::new([0u8; IDENTIFY_BYTES], GFP_KERNEL).map_err(Error::from)?;
     for (index, bytes) in data.chunks_exact_mut(8).enumerate() {
@@ -124,12 +119,19 @@ impl Scanner<'_> {
                 let nsid = match nsid {
                     Ok(nsid) => nsid,
                     Err(error) => {
-                        dev_err!(self.pdev, "active namespace list: {}; the rest is left out\n", Show(error));
+                        dev_err!(
+                            self.pdev,
+                            "active namespace list: {}; the rest is left out\n",
+                            Show(error)
+                        );
                         return Ok(ids);
                     }
                 };
                 if ids.len() >= MAX_NAMESPACES {
-                    dev_err!(self.pdev, "more than {MAX_NAMESPACES} namespaces; the rest is left out\n");
+                    dev_err!(
+                        self.pdev,
+                        "more than {MAX_NAMESPACES} namespaces; the rest is left out\n"
+                    );
                     return Ok(ids);
                 }
                 ids.push(nsid, GFP_KERNEL)?;
@@ -154,7 +156,10 @@ impl Scanner<'_> {
         };
         let ids = self.ids(nsid, identify);
         if let Some(csi) = ids.csi.filter(|csi| *csi != 0) {
-            dev_warn!(self.pdev, "namespace {nsid}: left out: command set {csi:#x} is not supported\n");
+            dev_warn!(
+                self.pdev,
+                "namespace {nsid}: left out: command set {csi:#x} is not supported\n"
+            );
             return Ok(None);
         }
         let instance = self.instance;
@@ -166,13 +171,21 @@ impl Scanner<'_> {
             format.capacity_sectors,
             Namespace { nsid, format },
         )?;
-        dev_info!(self.pdev, "{instance}n{nsid}: {} blocks of {} bytes\n", format.blocks, 1u64 << format.lba_shift);
+        dev_info!(
+            self.pdev,
+            "{instance}n{nsid}: {} blocks of {} bytes\n",
+            format.blocks,
+            format.logical_block_size()
+        );
         Ok(Some(disk))
     }
 
     /// The identifiers of namespace `nsid`: from its descriptors, else from its identify data.
     fn ids(&mut self, nsid: u32, identify: &IdentifyNamespace) -> NamespaceIds {
-        let described = self.registers.version().is_ok_and(|version| version.at_least(1, 3));
+        let described = self
+            .registers
+            .version()
+            .is_ok_and(|version| version.at_least(1, 3));
         let mut ids = NamespaceIds::default();
         if described {
             let command = Command::identify(nsid, Cns::NamespaceDescriptors, 0);
@@ -180,7 +193,11 @@ impl Scanner<'_> {
                 match NamespaceIds::parse(&data[..]) {
                     Ok(parsed) => ids = parsed,
                     Err(error) => {
-                        dev_warn!(self.pdev, "namespace {nsid}: descriptors: {}\n", Show(error));
+                        dev_warn!(
+                            self.pdev,
+                            "namespace {nsid}: descriptors: {}\n",
+                            Show(error)
+                        );
                     }
                 }
             }
@@ -193,9 +210,9 @@ impl Scanner<'_> {
         let mappable = u32::try_from(max_mapping_size(self.pdev.as_ref())).unwrap_or(u32::MAX);
         let max_transfer = mdts.min(mappable);
         // A range of memory per page, and one more for a start inside a page.
-        let segments = max_transfer / PAGE as u32 + 1;
+        let segments = max_transfer.div_ceil(PAGE).saturating_add(1);
         Limits {
-            logical_block_size: 1 << format.lba_shift,
+            logical_block_size: format.logical_block_size(),
             physical_block_size: format.physical_block_size,
             max_transfer,
             max_segments: segments.try_into().unwrap_or(u16::MAX),

@@ -125,7 +125,10 @@ impl Registers {
     /// Tells the controller of an orderly shutdown, and waits at most `ms` until it is done.
     pub(crate) fn shutdown(&self, ms: u32) -> Result {
         let cc = Cc::from_raw(self.mmio.read32(offset::CC)?);
-        self.mmio.write32(offset::CC, cc.with_shn(Shn::Normal).raw())?;
-        self.wait(ms, |status| matches!(status.shst(), ShutdownStatus::Complete))
+        self.mmio
+            .write32(offset::CC, cc.with_shn(Shn::Normal).raw())?;
+        self.wait(ms, |status| {
+            matches!(status.shst(), ShutdownStatus::Complete)
+        })
     }
 }

@@ -13,6 +13,7 @@
 mod admin;
 mod controller;
 mod counters;
+mod hardware;
 mod instance;
 mod io;
 mod io_queue;

@@ -68,12 +68,15 @@ impl Coherent {
         let mut dma = 0;
         let gfp = bindings::GFP_KERNEL | bindings::__GFP_ZERO;
         // SAFETY: `dev` is a valid, bound device and `size` is not zero.
-        let cpu = unsafe {
-            bindings::dma_alloc_attrs(raw::device(dev), size, &mut dma, gfp, 0)
-        };
+        let cpu = unsafe { bindings::dma_alloc_attrs(raw::device(dev), size, &mut dma, gfp, 0) };
         let cpu = NonNull::new(cpu.cast::<u64>()).ok_or(ENOMEM)?;
         // INVARIANT: Allocated just now; coherent memory is aligned to a page.
-        Ok(Coherent { dev: dev.into(), cpu, dma, words })
+        Ok(Coherent {
+            dev: dev.into(),
+            cpu,
+            dma,
+            words,
+        })
     }
 
     /// The bus address of the first word.
@@ -186,7 +189,14 @@ impl Pool {
         };
         let pool = NonNull::new(pool).ok_or(ENOMEM)?;
         // INVARIANT: Made just now; if the allocation fails, drop destroys it.
-        Ok(Arc::new(Pool { _dev: dev.into(), pool, words }, GFP_KERNEL)?)
+        Ok(Arc::new(
+            Pool {
+                _dev: dev.into(),
+                pool,
+                words,
+            },
+            GFP_KERNEL,
+        )?)
     }
 
     /// Takes a block, with undefined but initialised content. Does not sleep.
@@ -198,7 +208,11 @@ impl Pool {
         let cpu = unsafe { bindings::dma_pool_alloc(self.pool.as_ptr(), gfp, &mut dma) };
         let cpu = NonNull::new(cpu.cast::<u64>()).ok_or(ENOMEM)?;
         // INVARIANT: Taken just now from the pool.
-        Ok(Block { pool: self.clone(), cpu, dma })
+        Ok(Block {
+            pool: self.clone(),
+            cpu,
+            dma,
+        })
     }
 }
 

@@ -61,7 +61,15 @@ impl Mmio {
             return Err(ENOMEM);
         };
         // INVARIANT: Mapped and claimed just now; if the allocation fails, drop undoes both.
-        Ok(Arc::new(Mmio { pdev: pdev.into(), bar, base, len }, GFP_KERNEL)?)
+        Ok(Arc::new(
+            Mmio {
+                pdev: pdev.into(),
+                bar,
+                base,
+                len,
+            },
+            GFP_KERNEL,
+        )?)
     }
 
     /// The size of the mapping in bytes.
@@ -126,7 +134,10 @@ impl Mmio {
     pub fn doorbell(self: &Arc<Self>, offset: usize) -> Result<Doorbell> {
         let register = self.register(offset)?;
         // INVARIANT: `register` is checked, and the mapping stays as long as `_mmio`.
-        Ok(Doorbell { _mmio: self.clone(), register })
+        Ok(Doorbell {
+            _mmio: self.clone(),
+            register,
+        })
     }
 }
 

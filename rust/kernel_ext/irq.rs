@@ -55,7 +55,13 @@ impl Vectors {
         to_result(count)?;
         // INVARIANT: `count` vectors were allocated just now; if the allocation fails, drop frees
         // them.
-        Ok(Arc::new(Vectors { pdev: pdev.into(), count: count as u32 }, GFP_KERNEL)?)
+        Ok(Arc::new(
+            Vectors {
+                pdev: pdev.into(),
+                count: count as u32,
+            },
+            GFP_KERNEL,
+        )?)
     }
 
     /// How many vectors there are; at least one.
@@ -117,7 +123,12 @@ struct Action<H: Handler> {
 }
 
 impl<H: Handler> Action<H> {
-    fn install(vectors: &Arc<Vectors>, index: u32, name: CString, cell: Arc<Cell<H>>) -> Result<Self> {
+    fn install(
+        vectors: &Arc<Vectors>,
+        index: u32,
+        name: CString,
+        cell: Arc<Cell<H>>,
+    ) -> Result<Self> {
         // SAFETY: The vectors' device is valid; an index out of range gives an error.
         let irq = unsafe { bindings::pci_irq_vector(raw::pci_dev(&vectors.pdev), index) };
         to_result(irq)?;
@@ -135,7 +146,12 @@ impl<H: Handler> Action<H> {
             )
         })?;
         // INVARIANT: Installed just now.
-        Ok(Action { irq, cell, _name: name, _vectors: vectors.clone() })
+        Ok(Action {
+            irq,
+            cell,
+            _name: name,
+            _vectors: vectors.clone(),
+        })
     }
 }
 
@@ -189,7 +205,10 @@ impl<H: Handler> Registration<H> {
         }
         let cell = Arc::new(Cell(UnsafeCell::new(Some(handler))), GFP_KERNEL)?;
         let action = Action::install(vectors, index, name, cell.clone())?;
-        Ok(Registration { action: Devres::new(pdev.as_ref(), action)?, cell })
+        Ok(Registration {
+            action: Devres::new(pdev.as_ref(), action)?,
+            cell,
+        })
     }
 
     /// Frees the line, waits for a running handler, and gives the handler back. May sleep.

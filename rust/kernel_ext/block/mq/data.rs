@@ -106,7 +106,12 @@ impl DataMapping {
 
     /// Remembers a range that was mapped by itself, if undoing it takes anything.
     #[inline]
-    fn remember(&mut self, segment: Segment, expected: usize, to_device: bool) -> Result<(), Status> {
+    fn remember(
+        &mut self,
+        segment: Segment,
+        expected: usize,
+        to_device: bool,
+    ) -> Result<(), Status> {
         // Asked anew for each range: using a bounce buffer for one changes the answer.
         // SAFETY: `dev` is valid by the invariant.
         if !unsafe { bindings::dma_need_unmap(self.dev.as_ptr()) } {
@@ -209,7 +214,10 @@ impl<T: Operations> Iterator for DataSegments<'_, T> {
             self.status = Status::from_raw(self.iter.status);
             return None;
         }
-        let segment = Segment { addr: self.iter.addr, len: self.iter.len };
+        let segment = Segment {
+            addr: self.iter.addr,
+            len: self.iter.len,
+        };
         let bus_address =
             self.iter.p2pdma.map == bindings::pci_p2pdma_map_type_PCI_P2PDMA_MAP_BUS_ADDR;
         if self.ended || bus_address {

@@ -131,9 +131,7 @@ impl<T: Operations> Added<T> {
             let room = &mut (*disk).disk_name;
             let named = match room.get_mut(..bytes.len()) {
                 Some(room) => {
-                    for (to, from) in room.iter_mut().zip(bytes) {
-                        *to = *from as _;
-                    }
+                    room.copy_from_slice(bytes);
                     Ok(())
                 }
                 None => Err(ENAMETOOLONG),
@@ -146,7 +144,11 @@ impl<T: Operations> Added<T> {
         });
         match (added, NonNull::new(disk)) {
             // INVARIANT: Added just now.
-            (Ok(()), Some(disk)) => Ok(Added { disk, _data: data, _set: set }),
+            (Ok(()), Some(disk)) => Ok(Added {
+                disk,
+                _data: data,
+                _set: set,
+            }),
             (result, _) => {
                 // SAFETY: The disk has not been added, so this frees it and its queue.
                 unsafe { bindings::put_disk(disk) };

@@ -85,7 +85,13 @@ impl<T: Operations> InFlight<T> {
         for _ in 0..depth {
             slots.push(AtomicUsize::new(0), GFP_KERNEL)?;
         }
-        let slots = Arc::new(Slots { slots, _requests: PhantomData }, GFP_KERNEL)?;
+        let slots = Arc::new(
+            Slots {
+                slots,
+                _requests: PhantomData,
+            },
+            GFP_KERNEL,
+        )?;
         Ok((InFlight(slots.clone()), Claimer(slots)))
     }
 
@@ -115,7 +121,10 @@ impl<T: Operations> InFlight<T> {
         rq.into_raw();
         // INVARIANT: The request was given up to the slot just now.
         slot.store(address | generation, Ordering::Release);
-        Ok(Ticket { tag, generation: generation as u8 })
+        Ok(Ticket {
+            tag,
+            generation: generation as u8,
+        })
     }
 }
 

@@ -81,7 +81,10 @@ impl<T: Operations> Table<T> {
         // SAFETY: Both are valid during the call. `driver_data` is what `init_hctx` stored, kept
         // until `exit_hctx`; `queuedata` is the disk's, kept until it has left the block layer.
         let (hw, disk, rq, last) = unsafe {
-            let disk = (*(*hctx).queue).queuedata.cast_const().cast::<T::QueueData>();
+            let disk = (*(*hctx).queue)
+                .queuedata
+                .cast_const()
+                .cast::<T::QueueData>();
             let hw = (*hctx).driver_data.cast_const().cast::<T::HwData>();
             (&*hw, &*disk, (*bd).rq, (*bd).last)
         };
@@ -155,7 +158,11 @@ impl<T: Operations> Table<T> {
         let set = unsafe { &*(*set).driver_data.cast_const().cast::<TagSetData<T>>() };
         // SAFETY: Behind each request of the set lies room for its private data (`cmd_size`),
         // aligned as a request is, which `RequestData::FITS` has checked at compile time.
-        unsafe { rq.add(1).cast::<RequestData<T>>().write(RequestData::new(&set.dev)) };
+        unsafe {
+            rq.add(1)
+                .cast::<RequestData<T>>()
+                .write(RequestData::new(&set.dev))
+        };
         0
     }
 
@@ -184,7 +191,11 @@ impl<T: Operations> Table<T> {
             if data.first_vector == 0 {
                 bindings::blk_mq_map_queues(map);
             } else {
-                bindings::blk_mq_map_hw_queues(map, crate::raw::device(&data.dev), data.first_vector);
+                bindings::blk_mq_map_hw_queues(
+                    map,
+                    crate::raw::device(&data.dev),
+                    data.first_vector,
+                );
             }
         }
     }

@@ -63,7 +63,11 @@ impl<T: Operations> TagSet<T> {
     ) -> Result<Arc<Self>> {
         let () = RequestData::<T>::FITS;
         let data = KBox::pin(
-            TagSetData::<T> { driver, dev: dev.into(), first_vector: config.first_vector },
+            TagSetData::<T> {
+                driver,
+                dev: dev.into(),
+                first_vector: config.first_vector,
+            },
             GFP_KERNEL,
         )?;
         let init = bindings::blk_mq_tag_set {

@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The enabled controller and its queues.
+//!
+//! [`Hardware`] owns all memory that the controller has been told of: it is there before the
+//! controller learns of it, and stays until the controller is disabled or off the bus. Dropping
+//! it is the tear-down, in the order that Documentation/lifetimes.md gives.
+//!
+//! NVM Express Base Specification 2.1, sections 3.5.1 (initialisation) and 3.6.1 (shutdown).
+
+use crate::{
+    admin::{AdminError, AdminQueue},
+    counters::Counters,
+    instance::Instance,
+    io_queue::{Completions, IoQueue, ListPools},
+    module_parameters,
+    registers::Registers,
+    show::Show,
+};
+use kernel::{device::Bound, pci, prelude::*, str::CString, sync::Arc};
+use kernel_ext::{
+    irq::{Line, Vectors},
+    pci as pci_ext,
+};
+use nvme_proto::{
+    command::Command,
+    completion::Completion,
+    feature::{number_of_queues_request, FeatureId, NumberOfQueues},
+    limits::{io_queue_count, queue_entries, queues_that_fit},
+};
+
+/// How long a shutdown may take before the controller has said what it needs.
+const DEFAULT_SHUTDOWN_MS: u32 = 5_000;
+
+/// How much of a queue pair the controller knows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Created {
+    Nothing,
+    CompletionQueue,
+    Both,
+}
+
+/// An I/O queue pair. Its memory is here before the controller learns of it, and stays until the
+/// controller is disabled.
+struct QueuePair {
+    queue: Arc<IoQueue>,
+    completions: Line<Completions>,
+    created: Created,
+}
+
+/// The enabled controller with its queues; dropping it shuts the controller down.
+pub(crate) struct Hardware<'bound> {
+    pub(crate) pdev: &'bound pci::Device<Bound>,
+    pub(crate) registers: Registers,
+    pub(crate) admin: AdminQueue,
+    /// In order of queue ids, from 1 on.
+    pairs: KVec<QueuePair>,
+    pub(crate) shutdown_ms: u32,
+}
+
+impl<'bound> Hardware<'bound> {
+    /// Resets the controller and enables it with fresh admin queues.
+    pub(crate) fn enable(
+        pdev: &'bound pci::Device<Bound>,
+        registers: Registers,
+        counters: Arc<Counters>,
+    ) -> Result<Self> {
+        if let Err(error) = registers.disable() {
+            dev_err!(
+                pdev,
+                "the controller does not get disabled: {error:?}; given up\n"
+            );
+            return Err(error);
+        }
+        let admin = AdminQueue::new(pdev, &registers, counters)?;
+        let hardware = Hardware {
+            pdev,
+            registers,
+            admin,
+            pairs: KVec::new(),
+            shutdown_ms: DEFAULT_SHUTDOWN_MS,
+        };
+        // From here on the drop disables the controller again.
+        if let Err(error) = hardware.registers.enable() {
+            let status = hardware.registers.status().raw();
+            dev_err!(
+                pdev,
+                "the controller does not get ready: {error:?}, CSTS {status:#010x}; given up\n"
+            );
+            return Err(error);
+        }
+        Ok(hardware)
+    }
+
+    fn execute(&mut self, command: Command) -> Result<Completion, AdminError> {
+        self.admin.execute(&self.registers, command, None)
+    }
+
+    /// How many I/O queue pairs the controller grants of `wanted`; 0 if it refuses.
+    fn negotiate_queues(&mut self, wanted: u16) -> Result<u16> {
+        let cdw11 = number_of_queues_request(wanted);
+        match self.execute(Command::set_features(FeatureId::NumberOfQueues, cdw11)) {
+            Ok(reply) => Ok(NumberOfQueues::granted(reply.dw0(), wanted)),
+            Err(AdminError::Status(status)) => {
+                dev_err!(
+                    self.pdev,
+                    "no I/O queues: Set Features, Number of Queues: {}\n",
+                    Show(status)
+                );
+                Ok(0)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Allocates the next queue pair and creates it in the controller, for interrupt `vector`.
+    fn create_queue(
+        &mut self,
+        entries: u16,
+        vector: u16,
+        pools: &ListPools,
+        counters: &Arc<Counters>,
+    ) -> Result<(), AdminError> {
+        let qid = u16::try_from(self.pairs.len())
+            .unwrap_or(u16::MAX)
+            .saturating_add(1);
+        let dev = self.pdev.as_ref();
+        let (queue, completions, at) = IoQueue::new(
+            dev,
+            &self.registers,
+            qid,
+            entries,
+            pools.clone(),
+            counters.clone(),
+        )?;
+        let completions = Line::Detached(completions);
+        let pair = QueuePair {
+            queue,
+            completions,
+            created: Created::Nothing,
+        };
+        self.pairs.push(pair, GFP_KERNEL).map_err(Error::from)?;
+        for (command, created) in [
+            (
+                Command::create_io_cq(qid, entries, at.cq, Some(vector)),
+                Created::CompletionQueue,
+            ),
+            (
+                Command::create_io_sq(qid, entries, at.sq, qid),
+                Created::Both,
+            ),
+        ] {
+            self.execute(command)?;
+            if let Some(pair) = self.pairs.last_mut() {
+                pair.created = created;
+            }
+        }
+        Ok(())
+    }
+
+    /// Creates `count` I/O queue pairs with their interrupts; fewer if the controller refuses one.
+    fn create_queues(
+        &mut self,
+        count: u16,
+        entries: u16,
+        vectors: &Arc<Vectors>,
+        instance: &Instance,
+        counters: &Arc<Counters>,
+    ) -> Result {
+        let pools = ListPools::new(self.pdev.as_ref())?;
+        for qid in 1..=count {
+            // With one vector for all, the admin queue and the I/O queue share it.
+            let vector = if vectors.count() == 1 { 0 } else { qid };
+            match self.create_queue(entries, vector, &pools, counters) {
+                Ok(()) => {}
+                Err(AdminError::Status(status)) => {
+                    dev_err!(
+                        self.pdev,
+                        "I/O queue {qid} of {count} refused: {}; going on with fewer\n",
+                        Show(status)
+                    );
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
+            }
+            let name = CString::try_from_fmt(fmt!("{instance}q{qid}"))?;
+            if let Some(pair) = self.pairs.last_mut() {
+                pair.completions
+                    .attach(self.pdev, vectors, vector.into(), name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Negotiates the number of I/O queues, allocates the interrupt vectors and creates the queues.
+    ///
+    /// The least of what the CPUs can use, the doorbells in the BAR, the grant of the controller
+    /// and the vectors decides. From here on admin commands are answered by interrupt.
+    pub(crate) fn set_up_queues(
+        &mut self,
+        instance: &Instance,
+        counters: &Arc<Counters>,
+    ) -> Result<Arc<Vectors>> {
+        let pdev = self.pdev;
+        let cap = self.registers.cap();
+        let fit = queues_that_fit(self.registers.len(), cap.doorbell_stride()).unwrap_or(0);
+        let wished = match module_parameters::max_io_queues.value() {
+            0 => pci_ext::possible_queues(),
+            most => most.min(pci_ext::possible_queues()),
+        };
+        let wanted = io_queue_count(wished, u32::MAX, fit, u16::MAX);
+        let granted = if wanted == 0 {
+            0
+        } else {
+            self.negotiate_queues(wanted)?
+        };
+        // A vector per I/O queue, and one for the admin queue.
+        let vectors = Vectors::alloc(pdev, u32::from(granted).saturating_add(1), 1)?;
+        let spare = vectors.count().saturating_sub(1).max(1);
+        let count = io_queue_count(wished, spare, fit, granted);
+        let name = CString::try_from_fmt(fmt!("{instance}q0"))?;
+        self.admin.use_interrupt(pdev, &vectors, 0, name)?;
+        let depth = module_parameters::io_queue_depth.value();
+        let entries = queue_entries(cap, depth).map_err(|_| ENODEV)?;
+        self.create_queues(count, entries, &vectors, instance, counters)?;
+        dev_info!(
+            pdev,
+            "{instance}: {} I/O queues of {entries} entries, {} {} vectors\n",
+            self.pairs.len(),
+            vectors.count(),
+            vectors.kind()
+        );
+        Ok(vectors)
+    }
+
+    /// The queue pairs that can be used.
+    pub(crate) fn queues(&self) -> Result<KVec<Arc<IoQueue>>> {
+        let mut queues = KVec::with_capacity(self.pairs.len(), GFP_KERNEL)?;
+        for pair in self
+            .pairs
+            .iter()
+            .filter(|pair| pair.created == Created::Both)
+        {
+            queues.push(pair.queue.clone(), GFP_KERNEL)?;
+        }
+        Ok(queues)
+    }
+
+    /// Makes every queue unusable and takes its completion side back from the interrupt.
+    pub(crate) fn stop_queues(&mut self) {
+        for pair in &mut self.pairs {
+            pair.queue.stop();
+            pair.completions.detach();
+        }
+    }
+
+    /// Ends every request still in flight. Only once the controller can no longer make DMA.
+    pub(crate) fn cancel_requests(&mut self) {
+        let sides = self
+            .pairs
+            .iter_mut()
+            .filter_map(|pair| pair.completions.detach());
+        let cancelled = sides.fold(0u32, |sum, side| sum.wrapping_add(side.cancel_all()));
+        if cancelled != 0 {
+            dev_warn!(self.pdev, "{cancelled} requests ended with an error\n");
+        }
+    }
+
+    /// Deletes the I/O queues; the first one that is not deleted ends it.
+    fn delete_queues(&mut self) -> Result<(), AdminError> {
+        for index in (0..self.pairs.len()).rev() {
+            let Some(pair) = self.pairs.get(index) else {
+                continue;
+            };
+            let (qid, created) = (pair.queue.qid, pair.created);
+            if created == Created::Both {
+                self.execute(Command::delete_io_sq(qid))?;
+            }
+            if created != Created::Nothing {
+                self.execute(Command::delete_io_cq(qid))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Shuts the controller down in order, as far as it goes along, and disables it.
+    fn shut_down(&mut self) -> Result {
+        if let Err(error) = self.delete_queues() {
+            dev_warn!(
+                self.pdev,
+                "I/O queues not deleted: {error}; shutting down all the same\n"
+            );
+        }
+        if let Err(error) = self.registers.shutdown(self.shutdown_ms) {
+            dev_warn!(
+                self.pdev,
+                "the shutdown notification was not answered: {error:?}\n"
+            );
+        }
+        self.registers.disable()
+    }
+}
+
+impl Drop for Hardware<'_> {
+    fn drop(&mut self) {
+        self.stop_queues();
+        self.admin.use_polling();
+        if !self.registers.is_gone() && self.shut_down().is_err() && !self.registers.is_gone() {
+            // It may still write to memory that is about to be freed: take the bus from it.
+            if pci_ext::clear_master(self.pdev) {
+                dev_err!(
+                    self.pdev,
+                    "the controller does not get disabled; bus mastering is off\n"
+                );
+            } else {
+                dev_emerg!(
+                    self.pdev,
+                    "the controller can be neither disabled nor kept off the bus\n"
+                );
+            }
+        }
+        self.cancel_requests();
+    }
+}

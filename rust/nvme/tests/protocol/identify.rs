@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Identify data of honest and hostile devices.
+
+use nvme_proto::identify::{
+    IdentifyController, IdentifyNamespace, LbaFormat, NamespaceFormat, NamespaceRefused, Text,
+};
+use proptest::prelude::*;
+use zerocopy::FromZeros;
+
+use crate::support::for_all;
+
+/// One format of 512 bytes in use, 1 GiB.
+fn namespace() -> IdentifyNamespace {
+    let mut namespace = IdentifyNamespace::new_zeroed();
+    namespace.nsze = (1u64 << 21).into();
+    namespace.ncap = (1u64 << 21).into();
+    namespace.lbaf[0] = lbaf(9, 0);
+    namespace
+}
+
+fn lbaf(lbads: u8, ms: u16) -> LbaFormat {
+    LbaFormat {
+        ms: ms.into(),
+        lbads,
+        rp: 0,
+    }
+}
+
+fn refused(change: impl Fn(&mut IdentifyNamespace)) -> NamespaceRefused {
+    let mut namespace = namespace();
+    change(&mut namespace);
+    let refused = namespace.format().expect_err("must be refused");
+    println!("namespace 1 {refused}");
+    assert!(!refused.to_string().contains('\n'));
+    refused
+}
+
+fn accepted(change: impl Fn(&mut IdentifyNamespace)) -> NamespaceFormat {
+    let mut namespace = namespace();
+    change(&mut namespace);
+    namespace.format().expect("must be accepted")
+}
+
+#[test]
+fn a_plain_namespace_makes_a_plain_disk() {
+    let expected = NamespaceFormat {
+        lba_shift: 9,
+        blocks: 1 << 21,
+        capacity_sectors: 1 << 21,
+        physical_block_size: 512,
+        optimal_write_bytes: 0,
+        write_protected: false,
+    };
+    assert_eq!(accepted(|_| {}), expected);
+}
+
+#[test]
+fn blocks_of_4096_bytes_make_eight_sectors_each() {
+    let format = accepted(|ns| ns.lbaf[0] = lbaf(12, 0));
+    assert_eq!(
+        (format.logical_block_size(), format.physical_block_size),
+        (4096, 4096)
+    );
+    assert_eq!((format.blocks, format.capacity_sectors), (1 << 21, 1 << 24));
+}
+
+#[test]
+fn a_namespace_without_capacity_is_inactive() {
+    assert_eq!(refused(|ns| ns.nsze = 0.into()), NamespaceRefused::Inactive);
+    assert_eq!(refused(|ns| ns.ncap = 0.into()), NamespaceRefused::Inactive);
+    let zeros = [0; 4096];
+    let empty = IdentifyNamespace::ref_from(&zeros).expect("4096 bytes");
+    assert_eq!(empty.format(), Err(NamespaceRefused::Inactive));
+}
+
+#[test]
+fn absurd_block_sizes_are_refused() {
+    for lbads in (0..=u8::MAX).filter(|lbads| !(9..=16).contains(lbads)) {
+        let refused = refused(|ns| ns.lbaf[0] = lbaf(lbads, 0));
+        assert_eq!(refused, NamespaceRefused::BlockSize(lbads));
+    }
+}
+
+#[test]
+fn a_size_that_no_disk_can_have_is_refused() {
+    let capacity = |blocks, lba_shift| NamespaceRefused::Capacity { blocks, lba_shift };
+    assert_eq!(
+        refused(|ns| ns.nsze = u64::MAX.into()),
+        capacity(u64::MAX, 9)
+    );
+    let huge = |ns: &mut IdentifyNamespace| {
+        ns.lbaf[0] = lbaf(16, 0);
+        ns.nsze = (1u64 << 60).into();
+    };
+    assert_eq!(refused(huge), capacity(1 << 60, 16));
+    let largest = (i64::MAX as u64) >> 9;
+    assert_eq!(
+        accepted(|ns| ns.nsze = largest.into()).capacity_sectors,
+        largest
+    );
+    assert_eq!(
+        refused(|ns| ns.nsze = (largest + 1).into()),
+        capacity(largest + 1, 9)
+    );
+}
+
+#[test]
+fn the_format_in_use_is_found_by_both_parts_of_its_index() {
+    let other = accepted(|ns| {
+        ns.nlbaf = 3;
+        ns.flbas = 3 | (1 << 5);
+        ns.lbaf[3] = lbaf(12, 0);
+    });
+    assert_eq!(
+        other.lba_shift, 12,
+        "with few formats the upper part does not count"
+    );
+    let high = accepted(|ns| {
+        ns.nlbaf = 40;
+        ns.flbas = 2 | (2 << 5);
+        ns.lbaf[34] = lbaf(13, 0);
+    });
+    assert_eq!(high.lba_shift, 13);
+    let beyond = NamespaceRefused::FormatIndex { index: 5, last: 4 };
+    let five = |ns: &mut IdentifyNamespace| {
+        ns.nlbaf = 4;
+        ns.flbas = 5;
+        ns.lbaf[5] = lbaf(9, 0);
+    };
+    assert_eq!(refused(five), beyond);
+}
+
+#[test]
+fn metadata_and_protection_are_refused() {
+    assert_eq!(
+        refused(|ns| ns.lbaf[0] = lbaf(9, 8)),
+        NamespaceRefused::Metadata(8)
+    );
+    let protection = refused(|ns| {
+        ns.lbaf[0] = lbaf(9, 8);
+        ns.dps = 0b1001;
+    });
+    assert_eq!(protection, NamespaceRefused::Protection(1));
+}
+
+/// Preferred write of `npwg` blocks, `nawupf` of them untorn; both count from 1 here.
+fn physical(npwg: u16, nawupf: u16) -> u32 {
+    let format = accepted(|ns| {
+        ns.nsfeat = 0x12;
+        ns.npwg = (npwg - 1).into();
+        ns.nawupf = (nawupf - 1).into();
+    });
+    format.physical_block_size
+}
+
+#[test]
+fn the_physical_block_is_preferred_untorn_and_a_power_of_two() {
+    assert_eq!(physical(8, 8), 4096);
+    assert_eq!(physical(8, 4), 2048);
+    assert_eq!(physical(4, 256), 2048);
+    assert_eq!(physical(12, 256), 2048);
+    assert_eq!(physical(8, 7), 2048);
+    assert_eq!(physical(7, 256), 512);
+    assert_eq!(physical(1 << 15, 1 << 15), 65536);
+    let unsaid = accepted(|ns| ns.npwg = 7.into());
+    assert_eq!(unsaid.physical_block_size, 512);
+}
+
+#[test]
+fn the_controllers_atomic_unit_counts_where_the_namespace_has_none() {
+    let mut namespace = namespace();
+    namespace.nsfeat = 0x10;
+    namespace.npwg = 7.into();
+    let physical = |ns: &IdentifyNamespace, awupf| {
+        ns.format_with(awupf).expect("accepted").physical_block_size
+    };
+    assert_eq!(
+        (physical(&namespace, 0), physical(&namespace, 7)),
+        (512, 4096)
+    );
+    namespace.nsfeat = 0x12;
+    assert_eq!(
+        physical(&namespace, 7),
+        4096,
+        "a NAWUPF of 0 defers to AWUPF"
+    );
+    namespace.nawupf = 3.into();
+    assert_eq!(physical(&namespace, 7), 2048);
+}
+
+#[test]
+fn any_bytes_make_a_sane_disk_or_a_refusal() {
+    let header = prop::collection::vec(any::<u8>(), 384);
+    // Without these most cases would be refused for their block size alone.
+    let good = (9u8..=16, any::<bool>(), 0u8..64, any::<u16>());
+    for_all(
+        20_000,
+        (header, good),
+        |(header, (lbads, tame, index, awupf))| {
+            let mut bytes = header;
+            bytes.resize(4096, 0xff);
+            if tame {
+                bytes[25] = 63;
+                bytes[82] = 0;
+                bytes[26] = index & 0xf | ((index >> 4) << 5);
+                bytes[29] = 0;
+                bytes[5..8].fill(0);
+                bytes[128 + usize::from(index) * 4..][..3].copy_from_slice(&[0, 0, lbads]);
+            }
+            let namespace = IdentifyNamespace::ref_from(&bytes).expect("4096 bytes");
+            match namespace.format_with(awupf) {
+                Ok(format) => assert_sane(&format),
+                Err(refused) => {
+                    assert!(!tame || refused == NamespaceRefused::Inactive, "{refused}")
+                }
+            }
+        },
+    );
+}
+
+fn assert_sane(format: &NamespaceFormat) {
+    let logical = format.logical_block_size();
+    assert!((512..=65536).contains(&logical) && logical.is_power_of_two());
+    let physical = format.physical_block_size;
+    assert!((logical..=65536).contains(&physical) && physical.is_power_of_two());
+    assert_eq!(format.optimal_write_bytes % physical, 0);
+    let bytes = u128::from(format.blocks) * u128::from(logical);
+    assert_eq!(bytes, u128::from(format.capacity_sectors) * 512);
+    assert!(bytes > 0 && bytes <= i64::MAX as u128);
+}
+
+#[test]
+fn a_short_copy_is_no_structure() {
+    assert!(IdentifyController::ref_from(&[0; 4095]).is_none());
+    assert!(IdentifyNamespace::ref_from(&[0; 4095]).is_none());
+    assert!(IdentifyController::ref_from(&[0; 5000]).is_some());
+}
+
+#[test]
+fn strings_are_made_safe_for_a_log() {
+    let text = |field: &[u8; 8]| Text::new(field).to_string();
+    assert_eq!(text(b"QEMU    "), "QEMU");
+    assert_eq!(text(b"  A  B  "), "A  B");
+    assert_eq!(text(b"AB\0CDEFG"), "AB");
+    assert_eq!(text(b"\0BCDEFGH"), "");
+    assert_eq!(text(b"        "), "");
+    assert_eq!(text(b"\x1b[2J\x7f\xc3\xa4\n"), "?[2J???");
+    assert_eq!(text(b"12345678"), "12345678");
+    for_all(5000, any::<[u8; 20]>(), |field| {
+        let text = Text::new(&field);
+        assert!(text
+            .as_str()
+            .bytes()
+            .all(|byte| (b' '..=b'~').contains(&byte)));
+        assert!(text.as_bytes().len() <= 20);
+    });
+}
+
+#[test]
+fn a_controllers_waits_and_sizes_are_bounded() {
+    let mut controller = IdentifyController::new_zeroed();
+    assert_eq!(controller.shutdown_timeout_ms(), 5000);
+    assert_eq!(controller.max_transfer_bytes(4096), None);
+    assert!(!controller.vwc_present());
+    controller.rtd3e = 7_000_001.into();
+    controller.mdts = 5;
+    controller.vwc = 7;
+    assert_eq!(controller.shutdown_timeout_ms(), 7001);
+    assert_eq!(controller.max_transfer_bytes(4096), Some(128 << 10));
+    assert!(controller.vwc_present());
+    controller.rtd3e = u32::MAX.into();
+    controller.mdts = 255;
+    assert_eq!(controller.shutdown_timeout_ms(), 60_000);
+    assert_eq!(controller.max_transfer_bytes(4096), Some(8 << 20));
+}
