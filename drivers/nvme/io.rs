@@ -7,9 +7,10 @@
 //! one request through this file.
 
 use crate::{
-    io_queue::{IoQueue, ListPools, SHORT_LIST_WORDS},
+    io_queue::{IoQueue, ListPools, LIST_WORDS, SHORT_LIST_WORDS},
     namespace::Namespace,
 };
+use core::mem::size_of;
 use kernel::{prelude::*, sync::Arc};
 use kernel_ext::{
     block::{
@@ -52,13 +53,29 @@ struct Lists<'a> {
     pools: &'a ListPools,
     pages: [Option<Block>; MAX_LIST_PAGES],
     count: usize,
+    /// The word of the first page where the list begins.
+    begin: usize,
 }
 
 impl ListPages for Lists<'_> {
     type Error = Error;
 
+    #[inline]
+    fn first_room(&self) -> usize {
+        self.pools.first_room
+    }
+
     fn add_page(&mut self, entries: usize) -> Result<u64> {
-        let short = entries <= SHORT_LIST_WORDS;
+        // A list runs to the end of a page before it goes on in the next, so a first page of
+        // which less is used is used from its end. The next begins at a page's base, as no short
+        // block does for sure.
+        let first = self.count == 0;
+        let begin = if first {
+            LIST_WORDS.saturating_sub(self.pools.first_room)
+        } else {
+            0
+        };
+        let short = first && begin == 0 && entries <= SHORT_LIST_WORDS;
         let pool = if short {
             &self.pools.short
         } else {
@@ -66,15 +83,20 @@ impl ListPages for Lists<'_> {
         };
         let place = self.pages.get_mut(self.count).ok_or(E2BIG)?;
         let block = place.insert(pool.alloc()?);
+        if first {
+            self.begin = begin;
+        }
         self.count = self.count.wrapping_add(1);
-        Ok(block.dma_address())
+        let offset = begin.wrapping_mul(size_of::<u64>()) as u64;
+        Ok(block.dma_address().wrapping_add(offset))
     }
 
     #[inline]
     fn write(&mut self, page: usize, index: usize, entry: u64) {
+        let begin = if page == 0 { self.begin } else { 0 };
         if let Some(Some(block)) = self.pages.get(page) {
             // The layout stays within the entries it asked for, so this cannot fail.
-            let _ = block.write(index, entry);
+            let _ = block.write(begin.wrapping_add(index), entry);
         }
     }
 }
@@ -97,6 +119,7 @@ fn with_data(
         pools,
         pages: Default::default(),
         count: 0,
+        begin: 0,
     };
     let mut segments = rq.map_data();
     let ranges = segments.by_ref().map(|s| Segment {

@@ -8,6 +8,7 @@
 use crate::{
     counters::Counters,
     io::{block_status, Io},
+    module_parameters,
     queue::{CompletionQueue, SubmissionQueue},
     registers::Registers,
 };
@@ -22,12 +23,32 @@ use kernel_ext::{
     dma::Pool,
     irq::Handler,
 };
-use nvme_proto::{cid::CommandId, completion::Completion, limits::doorbell_offset, PAGE};
+use nvme_proto::{
+    cid::CommandId,
+    completion::Completion,
+    limits::{doorbell_offset, MAX_TRANSFER},
+    PAGE,
+};
 
 /// 64-bit words of a PRP list page.
-const LIST_WORDS: usize = PAGE as usize / 8;
+pub(crate) const LIST_WORDS: usize = PAGE as usize / 8;
 /// 64-bit words of a short PRP list: 32 entries, 128 KiB of data.
 pub(crate) const SHORT_LIST_WORDS: usize = 32;
+
+/// How many entries of a PRP list's first page are used.
+fn list_room() -> usize {
+    (module_parameters::prp_list_room.value() as usize).clamp(2, LIST_WORDS)
+}
+
+/// The longest transfer in bytes that the pages of one list can describe.
+pub(crate) fn longest_transfer() -> u32 {
+    // A short first page could take one page more than there is room for, at full length.
+    if list_room() == LIST_WORDS {
+        MAX_TRANSFER
+    } else {
+        MAX_TRANSFER / 2
+    }
+}
 
 /// Memory for PRP lists, shared by the queues of a controller.
 #[derive(Clone)]
@@ -36,6 +57,8 @@ pub(crate) struct ListPools {
     pub(crate) short: Arc<Pool>,
     /// For whole list pages.
     pub(crate) page: Arc<Pool>,
+    /// How many entries of a list's first page are used: all, or fewer to try chaining.
+    pub(crate) first_room: usize,
 }
 
 impl ListPools {
@@ -43,6 +66,7 @@ impl ListPools {
         Ok(ListPools {
             short: Pool::new(dev, c"rnvme short PRP lists", SHORT_LIST_WORDS)?,
             page: Pool::new(dev, c"rnvme PRP list pages", LIST_WORDS)?,
+            first_room: list_room(),
         })
     }
 }

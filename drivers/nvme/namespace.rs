@@ -11,6 +11,7 @@ use crate::{
     admin::{AdminError, AdminQueue},
     instance::Instance,
     io::Io,
+    io_queue::longest_transfer,
     registers::Registers,
     show::Show,
 };
@@ -208,7 +209,7 @@ impl Scanner<'_> {
     fn limits(&self, format: &NamespaceFormat) -> Limits {
         let mdts = transfer_limit(self.controller.mdts, self.registers.cap().min_page_size());
         let mappable = u32::try_from(max_mapping_size(self.pdev.as_ref())).unwrap_or(u32::MAX);
-        let max_transfer = mdts.min(mappable);
+        let max_transfer = mdts.min(mappable).min(longest_transfer());
         // A range of memory per page, and one more for a start inside a page.
         let segments = max_transfer.div_ceil(PAGE).saturating_add(1);
         Limits {

@@ -62,6 +62,10 @@ kernel::module_pci_driver! {
             default: 1024,
             description: "Entries of an I/O submission queue, 2 to 4096; less if the controller has less",
         },
+        prp_list_room: u32 {
+            default: 512,
+            description: "Entries of a PRP list's first page to use, 2 to 512; fewer for testing",
+        },
         max_io_queues: u32 {
             default: 0,
             description: "The most I/O queue pairs to use; 0 for one per CPU",

@@ -45,7 +45,16 @@ pub trait ListPages {
     /// Why there is no page.
     type Error;
 
-    /// Adds a page into which `entries` (1 to 512) entries will be written; its bus address.
+    /// How many entries the first page has room for, from where its list begins to its end:
+    /// 2 to 512. Every page added later is used whole.
+    #[inline]
+    fn first_room(&self) -> usize {
+        ENTRIES_PER_PAGE
+    }
+
+    /// Adds a page into which `entries` (1 to 512) entries will be written; the bus address of
+    /// the first. Every page but the first must begin at a page's base: an entry that goes on to
+    /// the next page has no offset (Base 4.3.1).
     fn add_page(&mut self, entries: usize) -> Result<u64, Self::Error>;
 
     /// Writes an entry, to be stored little-endian; only within what was announced.
@@ -58,11 +67,11 @@ pub enum LayoutError<E> {
     /// There is no memory for a list page.
     Memory(E),
     /// A segment begins where no PRP entry can point, or ends within a page though it is not
-    /// the last, or runs past the last address.
+    /// the last, or runs past the last address; or a list page does not begin at a page's base.
     Misaligned,
     /// The segments do not add up to the transfer's length, or one of them is empty.
     Length,
-    /// More than [`MAX_LAYOUT`] bytes.
+    /// More than [`MAX_LAYOUT`] bytes, or more than [`MAX_LIST_PAGES`] because the first is short.
     TooLong,
 }
 
@@ -70,9 +79,11 @@ impl<E: fmt::Display> fmt::Display for LayoutError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Memory(error) => write!(f, "no memory for a PRP list page: {error}"),
-            Self::Misaligned => f.write_str("a data segment is not aligned as PRP entries need"),
+            Self::Misaligned => {
+                f.write_str("data or a list page is not aligned as PRP entries need")
+            }
             Self::Length => f.write_str("the data segments do not add up to the length"),
-            Self::TooLong => write!(f, "more than {MAX_LAYOUT} bytes in one command"),
+            Self::TooLong => f.write_str("more data than one command can describe"),
         }
     }
 }
@@ -171,18 +182,22 @@ where
     I: Iterator<Item = Segment>,
     L: ListPages,
 {
-    let add = |pages: &mut L, left: usize| {
-        pages
-            .add_page(left.min(ENTRIES_PER_PAGE))
-            .map_err(LayoutError::Memory)
-    };
-    let list = add(pages, entries)?;
+    let add = |pages: &mut L, entries: usize| pages.add_page(entries).map_err(LayoutError::Memory);
+    let mut room = pages.first_room().clamp(2, ENTRIES_PER_PAGE);
+    let list = add(pages, entries.min(room))?;
     let (mut page, mut index) = (0usize, 0usize);
     for done in 0..entries {
         let left = entries.wrapping_sub(done);
         // The last slot holds an address of data only if that is the last of all.
-        if index == ENTRIES_PER_PAGE - 1 && left > 1 {
-            let next = add(pages, left)?;
+        if index == room.wrapping_sub(1) && left > 1 {
+            if page.wrapping_add(1) >= MAX_LIST_PAGES {
+                return Err(LayoutError::TooLong);
+            }
+            room = ENTRIES_PER_PAGE;
+            let next = add(pages, left.min(room))?;
+            if next & OFFSET_MASK != 0 {
+                return Err(LayoutError::Misaligned);
+            }
             pages.write(page, index, next);
             page = page.wrapping_add(1);
             index = 0;
