@@ -64,7 +64,7 @@ impl<'bound> Controller<'bound> {
             return Err(ENODEV);
         }
         let instance = Instance::take()?;
-        let counters = Arc::new(Counters::default(), GFP_KERNEL)?;
+        let counters = Arc::new(Counters::new(&instance), GFP_KERNEL)?;
         let mut hardware = Hardware::enable(pdev, registers, counters.clone())?;
 
         let command = Command::identify(0, Cns::Controller, 0);

@@ -4,35 +4,64 @@
 //!
 //! Read in debugfs, folder `rnvmeN` (Documentation/architecture.md lists the files).
 
-use crate::{instance::Instance, io_queue::IoQueue};
+use crate::{instance::Instance, io_queue::IoQueue, show::Show};
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::{debugfs, fmt, prelude::*, str::CString, sync::Arc};
+use nvme_proto::status::Status;
 
 /// The log says each kind of event this many times per controller, then only the counter does.
 const LOG_LIMIT: u64 = 8;
 
 /// Events of one controller.
-#[derive(Default)]
 pub(crate) struct Counters {
+    /// The number in the controller's name, for the log.
+    controller: usize,
+    failed_commands: AtomicU64,
     dropped_completions: AtomicU64,
     odd_completions: AtomicU64,
     spurious_interrupts: AtomicU64,
 }
 
 impl Counters {
+    pub(crate) fn new(instance: &Instance) -> Self {
+        Counters {
+            controller: instance.number(),
+            failed_commands: AtomicU64::new(0),
+            dropped_completions: AtomicU64::new(0),
+            odd_completions: AtomicU64::new(0),
+            spurious_interrupts: AtomicU64::new(0),
+        }
+    }
+
+    /// Counts an event; says whether the log is to have a line about it.
+    fn count(counter: &AtomicU64) -> bool {
+        counter.fetch_add(1, Ordering::Relaxed) < LOG_LIMIT
+    }
+
+    /// A command of I/O queue `qid` failed with `status`.
+    #[cold]
+    pub(crate) fn failed(&self, qid: u16, status: Status) {
+        if Self::count(&self.failed_commands) {
+            let (controller, status) = (self.controller, Show(status));
+            pr_warn!("rnvme{controller}, queue {qid}: a command failed: {status}\n");
+        }
+    }
+
     /// A completion on queue `qid` named no command in flight, and has been dropped.
     #[cold]
     pub(crate) fn dropped(&self, qid: u16, cid: u16) {
-        if self.dropped_completions.fetch_add(1, Ordering::Relaxed) < LOG_LIMIT {
-            pr_warn!("queue {qid}: a completion for command id {cid:#06x}, which is not in flight, was dropped\n");
+        if Self::count(&self.dropped_completions) {
+            let controller = self.controller;
+            pr_warn!("rnvme{controller}, queue {qid}: a completion for command id {cid:#06x}, which is not in flight, was dropped\n");
         }
     }
 
     /// A completion on queue `qid` had a submission queue id or head that makes no sense.
     #[cold]
     pub(crate) fn odd(&self, qid: u16, sq_id: u16, sq_head: u16) {
-        if self.odd_completions.fetch_add(1, Ordering::Relaxed) < LOG_LIMIT {
-            pr_warn!("queue {qid}: a completion speaks of submission queue {sq_id}, head {sq_head}; only its command id is used\n");
+        if Self::count(&self.odd_completions) {
+            let controller = self.controller;
+            pr_warn!("rnvme{controller}, queue {qid}: a completion speaks of submission queue {sq_id}, head {sq_head}; only its command id is used\n");
         }
     }
 

@@ -30,6 +30,11 @@ impl Instance {
         }
         Err(ENOSPC)
     }
+
+    /// The number itself.
+    pub(crate) fn number(&self) -> usize {
+        self.word.wrapping_mul(64).wrapping_add(self.bit as usize)
+    }
 }
 
 impl Drop for Instance {
@@ -42,7 +47,6 @@ impl Drop for Instance {
 
 impl fmt::Display for Instance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let number = self.word.wrapping_mul(64).wrapping_add(self.bit as usize);
-        write!(f, "rnvme{number}")
+        write!(f, "rnvme{}", self.number())
     }
 }

@@ -229,21 +229,23 @@ impl Operations for Io {
     }
 }
 
-/// What the block layer is told of a command's status.
-#[inline]
-pub(crate) fn block_status(status: Status) -> BlockStatus {
-    if status.is_success() {
-        BlockStatus::OK
-    } else {
-        block_error(status)
-    }
-}
-
+/// What the block layer is told of a command that failed.
 #[cold]
-fn block_error(status: Status) -> BlockStatus {
+pub(crate) fn block_error(status: Status) -> BlockStatus {
     match status.outcome() {
         Outcome::Success => BlockStatus::OK,
         Outcome::NotSupported => BlockStatus::NOT_SUPPORTED,
-        _ => BlockStatus::IO_ERROR,
+        Outcome::Timeout => BlockStatus::TIMEOUT,
+        Outcome::NoSpace => BlockStatus::NO_SPACE,
+        Outcome::Target => BlockStatus::TARGET,
+        Outcome::Medium => BlockStatus::MEDIUM,
+        Outcome::Protection => BlockStatus::PROTECTION,
+        Outcome::Reservation => BlockStatus::RESERVATION_CONFLICT,
+        Outcome::Transport => BlockStatus::TRANSPORT,
+        // Zoned namespaces make no disks yet, and nothing is tried again yet.
+        Outcome::ZoneActiveResource
+        | Outcome::ZoneOpenResource
+        | Outcome::ResourceBusy
+        | Outcome::Io => BlockStatus::IO_ERROR,
     }
 }

@@ -7,7 +7,7 @@
 
 use crate::{
     counters::Counters,
-    io::{block_status, Io},
+    io::{block_error, Io},
     module_parameters,
     queue::{CompletionQueue, SubmissionQueue},
     registers::Registers,
@@ -19,7 +19,10 @@ use kernel::{
     sync::{Arc, SpinLock},
 };
 use kernel_ext::{
-    block::mq::{Claimer, InFlight, Ticket},
+    block::{
+        mq::{Claimer, InFlight, Ticket},
+        Status as BlockStatus,
+    },
     dma::Pool,
     irq::Handler,
 };
@@ -195,7 +198,11 @@ fn complete(
         tag: id.tag(),
         generation: id.generation(),
     }) {
-        Some(request) => request.complete(block_status(completion.status)),
+        Some(request) if completion.status.is_success() => request.complete(BlockStatus::OK),
+        Some(request) => {
+            counters.failed(qid, completion.status);
+            request.complete(block_error(completion.status));
+        }
         None => counters.dropped(qid, completion.cid),
     }
 }

@@ -116,12 +116,14 @@ fn the_format_in_use_is_found_by_both_parts_of_its_index() {
         other.lba_shift, 12,
         "with few formats the upper part does not count"
     );
-    let high = accepted(|ns| {
-        ns.nlbaf = 40;
-        ns.flbas = 2 | (2 << 5);
-        ns.lbaf[34] = lbaf(13, 0);
-    });
-    assert_eq!(high.lba_shift, 13);
+    for nlbaf in [16, 63] {
+        let high = accepted(|ns| {
+            ns.nlbaf = nlbaf;
+            ns.flbas = 1 << 5;
+            ns.lbaf[16] = lbaf(13, 0);
+        });
+        assert_eq!(high.lba_shift, 13, "NLBAF {nlbaf}");
+    }
     let beyond = NamespaceRefused::FormatIndex { index: 5, last: 4 };
     let five = |ns: &mut IdentifyNamespace| {
         ns.nlbaf = 4;

@@ -112,6 +112,15 @@ fn an_identifier_of_zeros_is_none() {
 }
 
 #[test]
+fn a_type_or_a_length_of_0_ends_the_descriptors() {
+    let uuid = descriptor(3, &[3; 16]);
+    for end in [[0, 16, 0, 0], [1, 0, 0, 0], [200, 0, 0, 0]] {
+        let bytes = descriptors(&[end.to_vec(), uuid.clone()]);
+        assert_eq!(NamespaceDescriptors::new(&bytes).count(), 0, "{end:?}");
+    }
+}
+
+#[test]
 fn a_malformed_descriptor_spoils_the_list() {
     let parse = |parts: &[Vec<u8>]| NamespaceIds::parse(&parts.concat());
     let good = descriptor(3, &[3; 16]);

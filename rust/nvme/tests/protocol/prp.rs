@@ -198,6 +198,22 @@ fn an_offset_that_no_entry_can_hold_is_refused() {
     }
 }
 
+#[test]
+fn single_pages_from_all_over_memory_lay_out_at_every_offset() {
+    for offset in (0..PAGE).step_by(4) {
+        for pages in 2..5 {
+            let scattered = (0..pages).map(|number| Segment {
+                addr: BASE - number * 7 * PAGE,
+                len: PAGE as u32,
+            });
+            let mut segments: Vec<Segment> = scattered.collect();
+            segments[0].addr += offset;
+            segments[0].len -= offset as u32;
+            assert_laid_out(&segments);
+        }
+    }
+}
+
 /// A transfer cut at random page borders, its parts at random pages.
 fn transfers() -> impl Strategy<Value = Vec<Segment>> {
     let parts = prop::collection::vec((1u64..1 << 40, 1u32..300), 1..40);
