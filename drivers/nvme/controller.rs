@@ -53,9 +53,8 @@ pub(crate) struct Controller<'bound> {
 impl<'bound> Controller<'bound> {
     /// Brings the controller of `pdev` up and makes its disks. Sleeps.
     pub(crate) fn probe(pdev: &'bound pci::Device<Core<'_>>) -> Result<Self> {
+        // Without its interrupt line: until there are vectors nobody serves an interrupt.
         pci_ext::enable_until_unbind(pdev)?;
-        // Until there are vectors nobody serves an interrupt.
-        pci_ext::set_intx(pdev, false);
         pdev.set_master();
         dma::set_mask(pdev, 64).or_else(|_| dma::set_mask(pdev, 32))?;
         let registers = Registers::new(Mmio::map(pdev, REGISTER_BAR, c"rnvme")?)?;

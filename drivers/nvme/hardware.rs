@@ -65,7 +65,7 @@ impl<'bound> Hardware<'bound> {
         registers: Registers,
         counters: Arc<Counters>,
     ) -> Result<Self> {
-        if let Err(error) = registers.disable() {
+        if let Err(error) = registers.settle().and_then(|()| registers.disable()) {
             dev_err!(
                 pdev,
                 "the controller does not get disabled: {error:?}; given up\n"
@@ -285,17 +285,21 @@ impl<'bound> Hardware<'bound> {
 
     /// Shuts the controller down in order, as far as it goes along, and disables it.
     fn shut_down(&mut self) -> Result {
-        if let Err(error) = self.delete_queues() {
-            dev_warn!(
-                self.pdev,
-                "I/O queues not deleted: {error}; shutting down all the same\n"
-            );
-        }
-        if let Err(error) = self.registers.shutdown(self.shutdown_ms) {
-            dev_warn!(
-                self.pdev,
-                "the shutdown notification was not answered: {error:?}\n"
-            );
+        // One that never got ready, or has failed, takes no commands and no notification.
+        let status = self.registers.status();
+        if status.rdy() && !status.cfs() {
+            if let Err(error) = self.delete_queues() {
+                dev_warn!(
+                    self.pdev,
+                    "I/O queues not deleted: {error}; shutting down all the same\n"
+                );
+            }
+            if let Err(error) = self.registers.shutdown(self.shutdown_ms) {
+                dev_warn!(
+                    self.pdev,
+                    "the shutdown notification was not answered: {error:?}\n"
+                );
+            }
         }
         self.registers.disable()
     }
@@ -305,6 +309,8 @@ impl Drop for Hardware<'_> {
     fn drop(&mut self) {
         self.stop_queues();
         self.admin.use_polling();
+        // The vectors are gone, so the device is back to its interrupt line, which nobody serves.
+        pci_ext::set_intx(self.pdev, false);
         if !self.registers.is_gone() && self.shut_down().is_err() && !self.registers.is_gone() {
             // It may still write to memory that is about to be freed: take the bus from it.
             if pci_ext::clear_master(self.pdev) {

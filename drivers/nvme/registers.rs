@@ -106,20 +106,29 @@ impl Registers {
         self.wait(self.ready_timeout_ms(), Csts::rdy)
     }
 
-    /// Disables the controller, and waits until it has let go of all queues.
+    /// Lets an enabling end that somebody before us has begun: CC.EN must not be cleared during it.
     ///
-    /// Waits for an enabling under way first, since CC.EN must not be cleared during it.
+    /// A controller that never gets ready is none to wait for: only being gone is an error.
+    pub(crate) fn settle(&self) -> Result {
+        let cc = Cc::from_raw(self.mmio.read32(offset::CC)?);
+        if !cc.en() {
+            return Ok(());
+        }
+        match self.wait(self.ready_timeout_ms(), |status| {
+            status.rdy() || status.cfs()
+        }) {
+            Err(error) if error != ETIMEDOUT => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Disables the controller, and waits until it has let go of all queues.
     pub(crate) fn disable(&self) -> Result {
         let cc = Cc::from_raw(self.mmio.read32(offset::CC)?);
-        let ms = self.ready_timeout_ms();
         if cc.en() {
-            // A controller that never gets ready is disabled all the same.
-            match self.wait(ms, |status| status.rdy() || status.cfs()) {
-                Err(ENODEV) => return Err(ENODEV),
-                _ => self.mmio.write32(offset::CC, cc.without_enable().raw())?,
-            }
+            self.mmio.write32(offset::CC, cc.without_enable().raw())?;
         }
-        self.wait(ms, |status| !status.rdy())
+        self.wait(self.ready_timeout_ms(), |status| !status.rdy())
     }
 
     /// Tells the controller of an orderly shutdown, and waits at most `ms` until it is done.

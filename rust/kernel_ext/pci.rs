@@ -19,18 +19,24 @@ struct Enabled(ARef<pci::Device>);
 
 impl Drop for Enabled {
     fn drop(&mut self) {
+        let raw = raw::pci_dev(&self.0);
         // SAFETY: The device is valid, and was enabled once for this object.
-        unsafe { bindings::pci_disable_device(raw::pci_dev(&self.0)) };
+        unsafe {
+            bindings::pci_intx(raw, 1);
+            bindings::pci_disable_device(raw);
+        }
     }
 }
 
-/// Enables the memory decoding of `pdev`, until it is unbound.
+/// Enables the memory decoding of `pdev` and switches its legacy interrupt line off, until it is
+/// unbound; then the line is on again, as a driver expects to find it.
 ///
 /// `pci_disable_device`, which devres calls at unbind, also ends bus mastering. May sleep.
 pub fn enable_until_unbind(pdev: &pci::Device<Core<'_>>) -> Result {
     // SAFETY: `pdev` is a valid device.
     to_result(unsafe { bindings::pci_enable_device_mem(raw::pci_dev(pdev)) })?;
     let bound: &pci::Device<Bound> = pdev;
+    set_intx(bound, false);
     devres::register(bound.as_ref(), Enabled(pdev.into()), GFP_KERNEL)
 }
 

@@ -12,7 +12,8 @@
 //! Section numbers cite the NVM Express Base Specification 2.1 ("Base"), the NVM Express over
 //! PCIe Transport Specification 1.1 ("PCIe") and the NVM Command Set Specification 1.1 ("NVM").
 
-#![no_std]
+// Kbuild adds the attribute itself, and a second one would be warned about.
+#![cfg_attr(not(MODULE), no_std)]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 #![cfg_attr(

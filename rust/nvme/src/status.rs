@@ -73,10 +73,10 @@ macro_rules! status_codes {
 }
 
 // The code is the status code type and the status code: 0 generic, 1 command specific, 2 media
-// and data integrity, 3 path. Command specific codes from 80h on are those of the NVM and the
-// Zoned Namespace command sets. Where the C driver gives a code an error of its own, it is the
-// same here, but for a namespace that is not there: it must not look like a command that is not
-// supported, since callers take that for leave to go on without.
+// and data integrity, 3 path. Command specific codes from 80h on are those of the I/O command
+// sets: the same numbers mean something else over Fabrics. Where the C driver gives a code an
+// error of its own, it is the same here, but for a namespace that is not there: it must not look
+// like a command that is not supported, since callers take that for leave to go on without.
 status_codes! {
     SUCCESS = 0x000, "Successful Completion", Success;
     INVALID_OPCODE = 0x001, "Invalid Command Opcode", NotSupported;
@@ -125,6 +125,11 @@ status_codes! {
     NAMESPACE_NOT_READY = 0x082, "Namespace Not Ready", Target;
     RESERVATION_CONFLICT = 0x083, "Reservation Conflict", Reservation;
     FORMAT_IN_PROGRESS = 0x084, "Format In Progress", ResourceBusy;
+    INVALID_VALUE_SIZE = 0x085, "Invalid Value Size", Io;
+    INVALID_KEY_SIZE = 0x086, "Invalid Key Size", Io;
+    KEY_DOES_NOT_EXIST = 0x087, "KV Key Does Not Exist", Io;
+    UNRECOVERED_ERROR = 0x088, "Unrecovered Error", Medium;
+    KEY_EXISTS = 0x089, "Key Exists", Io;
     CQ_INVALID = 0x100, "Completion Queue Invalid", Io;
     INVALID_QUEUE_ID = 0x101, "Invalid Queue Identifier", Io;
     INVALID_QUEUE_SIZE = 0x102, "Invalid Queue Size", Io;
@@ -187,14 +192,33 @@ status_codes! {
     INVALID_PROTECTION_INFORMATION = 0x181, "Invalid Protection Information", Protection;
     WRITE_TO_READ_ONLY_RANGE = 0x182, "Attempted Write to Read Only Range", Medium;
     COMMAND_SIZE_LIMIT_EXCEEDED = 0x183, "Command Size Limit Exceeded", Io;
+    INVALID_COMMAND_ID = 0x184, "Invalid Command ID", Io;
     INCOMPATIBLE_NAMESPACE_OR_FORMAT = 0x185, "Incompatible Namespace or Format", Target;
     FAST_COPY_NOT_POSSIBLE = 0x186, "Fast Copy Not Possible", NotSupported;
     OVERLAPPING_IO_RANGE = 0x187, "Overlapping I/O Range", Target;
     NAMESPACE_NOT_REACHABLE = 0x188, "Namespace Not Reachable", Target;
     INSUFFICIENT_RESOURCES = 0x189, "Insufficient Resources", ResourceBusy;
+    INSUFFICIENT_PROGRAM_RESOURCES = 0x18a, "Insufficient Program Resources", Io;
+    INVALID_MEMORY_NAMESPACE = 0x18b, "Invalid Memory Namespace", Io;
+    INVALID_MEMORY_RANGE_SET = 0x18c, "Invalid Memory Range Set", Io;
+    INVALID_MEMORY_RANGE_SET_IDENTIFIER = 0x18d, "Invalid Memory Range Set Identifier", Io;
+    INVALID_PROGRAM_DATA = 0x18e, "Invalid Program Data", Io;
+    INVALID_PROGRAM_INDEX = 0x18f, "Invalid Program Index", Io;
+    INVALID_PROGRAM_TYPE = 0x190, "Invalid Program Type", Io;
+    MAXIMUM_MEMORY_RANGES_EXCEEDED = 0x191, "Maximum Memory Ranges Exceeded", Io;
+    MAXIMUM_MEMORY_RANGE_SETS_EXCEEDED = 0x192, "Maximum Memory Range Sets Exceeded", Io;
+    MAXIMUM_PROGRAMS_ACTIVATED = 0x193, "Maximum Programs Activated", Io;
+    MAXIMUM_PROGRAM_BYTES_EXCEEDED = 0x194, "Maximum Program Bytes Exceeded", Io;
+    MEMORY_RANGE_SET_IN_USE = 0x195, "Memory Range Set In Use", Io;
+    NO_PROGRAM = 0x196, "No Program", Io;
+    OVERLAPPING_MEMORY_RANGES = 0x197, "Overlapping Memory Ranges", Io;
+    PROGRAM_NOT_ACTIVATED = 0x198, "Program Not Activated", Io;
+    PROGRAM_IN_USE = 0x199, "Program In Use", Io;
+    PROGRAM_INDEX_NOT_DOWNLOADABLE = 0x19a, "Program Index Not Downloadable", Io;
+    PROGRAM_TOO_BIG = 0x19b, "Program Too Big", Io;
     ZONE_INVALID_OPERATION = 0x1b6, "Invalid Zone Operation Request", Io;
     ZRWA_RESOURCES_UNAVAILABLE = 0x1b7, "ZRWA Resources Unavailable", ZoneActiveResource;
-    ZONE_BOUNDARY_ERROR = 0x1b8, "Zone Boundary Error", Io;
+    ZONED_BOUNDARY_ERROR = 0x1b8, "Zoned Boundary Error", Io;
     ZONE_IS_FULL = 0x1b9, "Zone Is Full", Io;
     ZONE_IS_READ_ONLY = 0x1ba, "Zone Is Read Only", Io;
     ZONE_IS_OFFLINE = 0x1bb, "Zone Is Offline", Io;
@@ -299,11 +323,12 @@ impl Status {
                     | Self::ACCESS_DENIED
                     | Self::UNWRITTEN_BLOCK
             ),
-            Outcome::Timeout
-            | Outcome::Protection
-            | Outcome::Transport
-            | Outcome::ResourceBusy
-            | Outcome::Io => true,
+            // Without a second controller to ask, these two are final.
+            Outcome::Transport => !matches!(
+                Self(self.code()),
+                Self::ACCESS_PERSISTENT_LOSS | Self::ACCESS_INACCESSIBLE
+            ),
+            Outcome::Timeout | Outcome::Protection | Outcome::ResourceBusy | Outcome::Io => true,
         }
     }
 }

@@ -5,6 +5,7 @@
 //! Random cases print the seed they started from when they fail; `RNVME_SEED=<number>` runs the
 //! same ones again.
 
+mod captured;
 mod commands;
 mod identify;
 mod limits;

@@ -118,6 +118,8 @@ fn only_what_may_change_is_tried_again() {
         Status::RESERVATION_CONFLICT,
         Status::NAMESPACE_WRITE_PROTECTED,
         Status::COMPARE_FAILURE,
+        Status::ACCESS_PERSISTENT_LOSS,
+        Status::ACCESS_INACCESSIBLE,
     ];
     for status in again {
         assert!(status.retryable(), "{status}");
