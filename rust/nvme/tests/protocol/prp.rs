@@ -20,6 +20,7 @@ const PAGE: u64 = 4096;
 struct Lists {
     pages: Vec<Vec<Option<u64>>>,
     out_of_memory_at: usize,
+    first_room: usize,
 }
 
 impl Lists {
@@ -31,19 +32,33 @@ impl Lists {
         Self {
             pages: Vec::new(),
             out_of_memory_at,
+            first_room: ENTRIES_PER_PAGE,
         }
     }
 
-    /// Page aligned, far from any data, and not in order.
-    fn address(page: usize) -> u64 {
-        (0x7000_0000 - page as u64 * 3) * PAGE
+    /// The first list begins so many entries before its page's end.
+    fn with_first_room(first_room: usize) -> Self {
+        Self {
+            first_room,
+            ..Self::new()
+        }
+    }
+
+    /// Page aligned but for the first, far from any data, and not in order.
+    fn address(&self, page: usize) -> u64 {
+        let unused = if page == 0 {
+            ENTRIES_PER_PAGE - self.first_room
+        } else {
+            0
+        };
+        (0x7000_0000 - page as u64 * 3) * PAGE + unused as u64 * 8
     }
 
     fn by_address(&self) -> HashMap<u64, &Vec<Option<u64>>> {
         self.pages
             .iter()
             .enumerate()
-            .map(|(number, page)| (Self::address(number), page))
+            .map(|(number, page)| (self.address(number), page))
             .collect()
     }
 }
@@ -54,6 +69,10 @@ struct OutOfMemory;
 impl ListPages for Lists {
     type Error = OutOfMemory;
 
+    fn first_room(&self) -> usize {
+        self.first_room
+    }
+
     fn add_page(&mut self, entries: usize) -> Result<u64, OutOfMemory> {
         let page = self.pages.len();
         if page == self.out_of_memory_at {
@@ -62,7 +81,7 @@ impl ListPages for Lists {
         assert!((1..=ENTRIES_PER_PAGE).contains(&entries), "{entries}");
         assert!(page < MAX_LIST_PAGES, "one page too many");
         self.pages.push(vec![None; entries]);
-        Ok(Self::address(page))
+        Ok(self.address(page))
     }
 
     fn write(&mut self, page: usize, index: usize, entry: u64) {
@@ -105,11 +124,14 @@ fn pieces_that_a_device_sees(bytes: u32, data: DataPointer, lists: &Lists) -> Ve
     let mut read = 0;
     let mut list = memory[&data.prp2];
     let mut index = 0;
+    // A list ends with its page, wherever in it the list begins.
+    let mut room = ((PAGE - data.prp2 % PAGE) / 8) as usize;
     while left > 0 {
         let entry = list[index].expect("the device reads a slot that was never written");
         read += 1;
-        if index == ENTRIES_PER_PAGE - 1 && left > PAGE {
-            (list, index) = (memory[&entry], 0);
+        if index == room - 1 && left > PAGE {
+            assert_eq!(entry % PAGE, 0, "a list goes on inside a page");
+            (list, index, room) = (memory[&entry], 0, ENTRIES_PER_PAGE);
             continue;
         }
         assert_eq!(entry % PAGE, 0, "an entry of a list has an offset");
@@ -245,6 +267,67 @@ fn transfers_split_at_random_page_borders_lay_out() {
     for_all(2000, transfers(), |segments| {
         assert_laid_out(&segments);
     });
+}
+
+#[test]
+fn a_list_that_begins_inside_a_page_goes_on_at_the_next_base() {
+    for first_room in 2..=ENTRIES_PER_PAGE {
+        for pages in [3, 4, first_room, first_room + 1, first_room + 2, 1024] {
+            let segment = Segment {
+                addr: BASE + 512,
+                len: pages as u32 * PAGE as u32,
+            };
+            let mut lists = Lists::with_first_room(first_room);
+            let data = layout(segment.len, [segment].into_iter(), &mut lists)
+                .unwrap_or_else(|error| panic!("{error:?}: {pages} pages, room {first_room}"));
+            let seen = pieces_that_a_device_sees(segment.len, data, &lists);
+            assert!(
+                seen == pieces_of(&[segment]),
+                "{pages} pages, room {first_room}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_first_page_too_short_for_the_longest_transfer_is_refused() {
+    let segment = Segment {
+        addr: BASE + 4,
+        len: MAX_LAYOUT,
+    };
+    let mut lists = Lists::with_first_room(2);
+    let error = layout(MAX_LAYOUT, [segment].into_iter(), &mut lists);
+    assert_eq!(error, Err(LayoutError::TooLong));
+}
+
+/// List pages of which the second does not begin at a page's base.
+struct Crooked(Lists);
+
+impl ListPages for Crooked {
+    type Error = OutOfMemory;
+
+    fn add_page(&mut self, entries: usize) -> Result<u64, OutOfMemory> {
+        let page = self.0.pages.len() as u64;
+        Ok(self.0.add_page(entries)? + page * 256)
+    }
+
+    fn write(&mut self, page: usize, index: usize, entry: u64) {
+        self.0.write(page, index, entry);
+    }
+}
+
+#[test]
+fn a_list_never_goes_on_inside_a_page() {
+    let segment = Segment {
+        addr: BASE,
+        len: 520 * PAGE as u32,
+    };
+    let error = layout(
+        segment.len,
+        [segment].into_iter(),
+        &mut Crooked(Lists::new()),
+    );
+    assert_eq!(error, Err(LayoutError::Misaligned));
 }
 
 #[test]
