@@ -42,7 +42,8 @@ def cargo_tests(words: str = "", lines_shown: bool = True) -> Counts:
     log = inside.BUILD / "logs/cargo-test.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     command = ["cargo", "test", "--locked", "--manifest-path", str(inside.PROJECT / "Cargo.toml"), "--no-fail-fast"]
-    process = subprocess.Popen([*command, "--", *(word for word in words.split() if word != "or")], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+    picked = [word for word in words.split() if word != "or"]
+    process = subprocess.Popen([*command, "--", *picked], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, text=True)
     lines: List[str] = []
     assert process.stdout is not None
@@ -56,7 +57,7 @@ def cargo_tests(words: str = "", lines_shown: bool = True) -> Counts:
     passed = sum(int(found[0]) for found in COUNTS.findall(text))
     failed = sum(int(found[1]) for found in COUNTS.findall(text))
     if status != 0:
-        print("".join(lines[-20:]) + f"cargo test failed; its full log is {log.relative_to(inside.PROJECT)}", flush=True)
+        print("".join(lines[-20:]) + f"cargo test failed; its log is {log.relative_to(inside.PROJECT)}", flush=True)
         failed = max(failed, 1)
     return passed, failed
 
@@ -65,8 +66,9 @@ def pytest_tests(words: str) -> Counts:
     """Runs the host's and the guest's tests; the counts come from pytest's own report."""
     report = inside.BUILD / "pytest.xml"
     report.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "pytest", "--quiet", "-p", "rnvme_tool.pytest_lines", "--no-header", "--color=no", "--tb=short",
-               f"--junit-xml={report}", "--rootdir", str(inside.PROJECT), "-c", str(inside.PROJECT / "pyproject.toml"),
+    command = [sys.executable, "-m", "pytest", "--quiet", "-p", "rnvme_tool.pytest_lines", "--no-header", "--color=no",
+               "--tb=short", f"--junit-xml={report}", "--rootdir", str(inside.PROJECT),
+               "-c", str(inside.PROJECT / "pyproject.toml"),
                "-n", str(workers()), "--dist", "worksteal"]
     if words:
         command += ["-k", words]

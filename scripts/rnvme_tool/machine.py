@@ -81,7 +81,8 @@ def common_arguments(machine: Machine, initrd: pathlib.Path) -> List[str]:
 def controller_arguments(index: int, controller: Controller) -> List[str]:
     """QEMU's arguments for one controller, its root port and its namespaces."""
     name = f"nvme{index}"
-    arguments = ["-device", f"pcie-root-port,id=rp{index},chassis={index + 1},slot={index + 1},addr={FIRST_PORT + index:#x}",
+    number = index + 1
+    arguments = ["-device", f"pcie-root-port,id=rp{index},chassis={number},slot={number},addr={FIRST_PORT + index:#x}",
                  "-device", joined(*controller_device(index, controller))]
     for nsid, namespace in enumerate(controller.namespaces, start=1):
         drive = f"{name}n{nsid}"

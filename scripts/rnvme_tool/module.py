@@ -68,7 +68,7 @@ def check_kdir(kdir: pathlib.Path) -> None:
     if not config:
         raise Failure(f"KDIR={kdir} is not configured (it has no .config): {HOW_TO_PREPARE}")
     if config.get("CONFIG_RUST") != "y":
-        raise Failure(f"the kernel in KDIR={kdir} is configured without Rust (CONFIG_RUST is not set): {HOW_TO_PREPARE}")
+        raise Failure(f"the kernel in KDIR={kdir} is configured without Rust (no CONFIG_RUST=y): {HOW_TO_PREPARE}")
     _check_release(kdir)
     if not (kdir / "rust/libkernel.rmeta").exists():
         raise Failure(f"KDIR={kdir} has no Rust metadata (rust/libkernel.rmeta; a headers package never has): "

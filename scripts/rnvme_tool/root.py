@@ -51,8 +51,8 @@ GUEST = """qemu-system-x86 qemu-utils qemu-guest-agent busybox-static bash fio n
 fdisk util-linux""".split()
 PACKAGES = TOOLCHAIN + CHECKERS + GUEST
 
-UNREACHABLE = re.compile(r"failure resolving|Could not resolve|onnection (?:failed|refused|timed)|Could not connect|Unable to connect|"
-                         r"unreachable|Could not handshake|Failed to fetch", re.IGNORECASE)
+UNREACHABLE = re.compile(r"failure resolving|Could not (?:resolve|connect|handshake)|Unable to connect|unreachable|"
+                         r"onnection (?:failed|refused|timed)|Failed to fetch", re.IGNORECASE)
 RECORD = "etc/rnvme-root.json"
 
 
@@ -94,11 +94,12 @@ def need_mmdebstrap() -> None:
     if not os.path.exists("/usr/share/keyrings/debian-archive-keyring.gpg"):
         packages.append("debian-archive-keyring")
     env = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
-    for command in (["apt-get", "update", "-q"], ["apt-get", "install", "-q", "-y", "--no-install-recommends", *packages]):
+    install = ["apt-get", "install", "-q", "-y", "--no-install-recommends", *packages]
+    for command in (["apt-get", "update", "-q"], install):
         done = subprocess.run(command, env=env, check=False, text=True, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         # A host with some broken source of its own can still hold the package.
-        if done.returncode != 0 and "install" in command:
+        if done.returncode != 0 and command is install:
             why = (done.stdout.strip().splitlines() or ["no message"])[-1]
             raise Failure(f"mmdebstrap is missing and apt-get could not install it ({why}): {mend}")
 
@@ -161,7 +162,8 @@ def _choose_kernel(root: Root) -> Tuple[str, str, List[str]]:
             images = [n for n in (f"linux-binary-unsigned-{release}", f"linux-image-{release}") if n in known]
             if images and f"linux-modules-{release}" in known:
                 return release, newest[source], [name, source, f"linux-modules-{release}", images[0]]
-    raise Failure(f"Linux {SERIES} is no longer in trixie-backports (found: {', '.join(sorted(headers)) or 'nothing'}): "
+    there = ", ".join(sorted(headers)) or "nothing"
+    raise Failure(f"Linux {SERIES} is no longer whole in trixie-backports (there is: {there}): "
                   "update rnvme to a version that knows the present series")
 
 
