@@ -6,7 +6,7 @@
 //! it did when it returns; removal is the drop of [`Controller`].
 
 use crate::{
-    counters::{Counters, DebugFiles},
+    counters::{self, Counters},
     hardware::Hardware,
     instance::Instance,
     io::Io,
@@ -27,12 +27,14 @@ use kernel_ext::{
     dma,
     io::Mmio,
     irq::Vectors,
-    pci as pci_ext, sysfs,
+    pci as pci_ext,
+    sysfs::{Entry, Group},
 };
 use nvme_proto::{
     command::{Cns, Command},
-    identify::IdentifyController,
+    identify::{IdentifyController, Text},
     limits::check_controller,
+    PAGE,
 };
 
 /// The BAR with the registers.
@@ -41,11 +43,11 @@ const REGISTER_BAR: u32 = 0;
 /// A controller with its disks: the driver's data of a bound device.
 ///
 /// Fields are dropped in order: the disks, which waits for their requests, the tag set, the files
-/// that look at the queues, the hardware. The instance number is free for others last.
+/// in sysfs that look at the queues, the hardware. The instance number is free for others last.
 pub(crate) struct Controller<'bound> {
     disks: KVec<GenDisk<Io>>,
     _set: Option<Arc<TagSet<Io>>>,
-    _debugfs: DebugFiles,
+    _files: (Group<Identity>, Group<counters::Shown>),
     hardware: Hardware<'bound>,
     _instance: Instance,
 }
@@ -57,7 +59,13 @@ impl<'bound> Controller<'bound> {
         pci_ext::enable_until_unbind(pdev)?;
         pdev.set_master();
         dma::set_mask(pdev, 64).or_else(|_| dma::set_mask(pdev, 32))?;
-        let registers = Registers::new(Mmio::map(pdev, REGISTER_BAR, c"rnvme")?)?;
+        // PRP entries keep the offset within a page, so bounce buffers must, too.
+        dma::set_min_align_mask(pdev, PAGE - 1)?;
+        let registers = Registers::new(Mmio::map(
+            pdev,
+            REGISTER_BAR,
+            CString::try_from_fmt(fmt!("rnvme"))?,
+        )?)?;
         if let Err(refused) = check_controller(registers.cap(), registers.len()) {
             dev_err!(pdev, "refused: {}\n", Show(refused));
             return Err(ENODEV);
@@ -71,11 +79,11 @@ impl<'bound> Controller<'bound> {
             .inspect_err(|error| dev_err!(pdev, "Identify Controller: {error}; given up\n"))?;
         let identity = IdentifyController::ref_from(&data[..]).ok_or(EIO)?;
         hardware.shutdown_ms = identity.shutdown_timeout_ms();
-        describe(pdev, identity, &instance, &hardware.registers)?;
+        let identity_files = describe(pdev, identity, &instance, &hardware.registers)?;
 
         let vectors = hardware.set_up_queues(&instance, &counters)?;
         let queues = hardware.queues()?;
-        let debugfs = DebugFiles::new(&instance, &queues, counters)?;
+        let counter_files = counters::add_files(pdev.as_ref(), &queues, counters)?;
         let mut disks = KVec::new();
         let set = if queues.is_empty() {
             dev_warn!(pdev, "{instance}: no I/O queues, so no disks\n");
@@ -96,7 +104,7 @@ impl<'bound> Controller<'bound> {
         Ok(Controller {
             disks,
             _set: set,
-            _debugfs: debugfs,
+            _files: (identity_files, counter_files),
             hardware,
             _instance: instance,
         })
@@ -105,22 +113,45 @@ impl<'bound> Controller<'bound> {
 
 impl Drop for Controller<'_> {
     fn drop(&mut self) {
-        if !self.hardware.registers.is_gone() {
+        let pdev = self.hardware.pdev;
+        let status = self.hardware.registers.status();
+        if !status.is_gone() && status.rdy() && !status.cfs() {
             return;
         }
-        // The device will answer nothing that is in flight, and has stopped writing to memory.
+        // Nothing in flight will be answered: end it first, since everything below waits for it.
         dev_warn!(
-            self.hardware.pdev,
-            "the device is gone; its requests end with an error\n"
+            pdev,
+            "the controller is gone or has failed; its requests end with an error\n"
         );
+        self.hardware.fail();
         for disk in &self.disks {
             // Fails only for another device's disk, which there is none of here.
-            let _ = disk.mark_dead(self.hardware.pdev.as_ref());
+            let _ = disk.mark_dead(pdev.as_ref());
         }
-        self.hardware.stop_queues();
-        self.hardware.cancel_requests();
     }
 }
+
+/// What sysfs says of the controller, in the PCI device's folder, where lsblk and others look.
+struct Identity {
+    model: Text<40>,
+    serial: Text<20>,
+    firmware: Text<8>,
+}
+
+static IDENTITY_FILES: [Entry<Identity>; 3] = [
+    Entry {
+        name: c"model",
+        show: |identity, f| f.write_str(identity.model.as_str()),
+    },
+    Entry {
+        name: c"serial",
+        show: |identity, f| f.write_str(identity.serial.as_str()),
+    },
+    Entry {
+        name: c"firmware_rev",
+        show: |identity, f| f.write_str(identity.firmware.as_str()),
+    },
+];
 
 /// Says in the log and in sysfs what the controller is.
 fn describe(
@@ -128,28 +159,23 @@ fn describe(
     identity: &IdentifyController,
     instance: &Instance,
     registers: &Registers,
-) -> Result {
-    let (model, serial) = (Show(identity.model()), Show(identity.serial()));
-    let (firmware, version) = (Show(identity.firmware()), Show(registers.version()?));
+) -> Result<Group<Identity>> {
+    let (model, serial) = (identity.model(), identity.serial());
+    let (firmware, version) = (identity.firmware(), registers.version()?);
     dev_info!(
         pdev,
-        "{instance}: {model}, serial {serial}, firmware {firmware}, NVMe {version}\n"
+        "{instance}: {}, serial {}, firmware {}, NVMe {}\n",
+        Show(model),
+        Show(serial),
+        Show(firmware),
+        Show(version)
     );
-    sysfs::add_text(
-        pdev.as_ref(),
-        c"model",
-        CString::try_from_fmt(fmt!("{model}"))?,
-    )?;
-    sysfs::add_text(
-        pdev.as_ref(),
-        c"serial",
-        CString::try_from_fmt(fmt!("{serial}"))?,
-    )?;
-    sysfs::add_text(
-        pdev.as_ref(),
-        c"firmware_rev",
-        CString::try_from_fmt(fmt!("{firmware}"))?,
-    )
+    let shown = Identity {
+        model,
+        serial,
+        firmware,
+    };
+    Group::add(pdev.as_ref(), None, shown, &IDENTITY_FILES)
 }
 
 /// Makes the tag set over `queues`: one hardware queue each.
@@ -163,7 +189,6 @@ fn new_tag_set(
         queues: queues.len().try_into()?,
         depth,
         first_vector: u32::from(vectors.count() > 1),
-        numa_node: pci_ext::numa_node(pdev),
     };
     TagSet::new(pdev.as_ref(), config, queues)
 }

@@ -2,11 +2,21 @@
 
 //! What a controller does that it should not, counted, and logged at a limited rate.
 //!
-//! Read in debugfs, folder `rnvmeN` (Documentation/architecture.md lists the files).
+//! Read in sysfs, folder `counters` of the PCI device (Documentation/architecture.md lists them).
 
-use crate::{instance::Instance, io_queue::IoQueue, show::Show};
+use crate::{
+    instance::Instance,
+    io_queue::{IoQueue, Submission},
+    show::Show,
+};
 use core::sync::atomic::{AtomicU64, Ordering};
-use kernel::{debugfs, fmt, prelude::*, str::CString, sync::Arc};
+use kernel::{
+    device::{Bound, Device},
+    fmt,
+    prelude::*,
+    sync::Arc,
+};
+use kernel_ext::sysfs::{Entry, Group};
 use nvme_proto::status::Status;
 
 /// The log says each kind of event this many times per controller, then only the counter does.
@@ -73,65 +83,66 @@ impl Counters {
 }
 
 /// What the files show.
-struct Shown {
+pub(crate) struct Shown {
     queues: KVec<Arc<IoQueue>>,
     counters: Arc<Counters>,
 }
 
-/// The debugfs folder of a controller, removed when dropped.
-pub(crate) struct DebugFiles {
-    _files: Pin<KBox<debugfs::File<Shown>>>,
-    _dir: debugfs::Dir,
-}
-
-impl DebugFiles {
-    /// Makes the folder, named as the controller, with the file `counters`. May sleep.
-    pub(crate) fn new(
-        instance: &Instance,
-        queues: &KVec<Arc<IoQueue>>,
-        counters: Arc<Counters>,
-    ) -> Result<Self> {
-        let name = CString::try_from_fmt(fmt!("{instance}"))?;
-        let dir = debugfs::Dir::new(&name);
-        let mut shown = Shown {
-            queues: KVec::with_capacity(queues.len(), GFP_KERNEL)?,
-            counters,
-        };
-        for queue in queues {
-            shown.queues.push(queue.clone(), GFP_KERNEL)?;
-        }
-        let files = KBox::pin_init(
-            dir.read_callback_file(c"counters", shown, &show),
-            GFP_KERNEL,
-        )?;
-        Ok(DebugFiles {
-            _files: files,
-            _dir: dir,
-        })
+impl Shown {
+    /// The sum of `count` over the queues.
+    fn sum(&self, count: fn(&Submission) -> u64) -> u64 {
+        let counts = self
+            .queues
+            .iter()
+            .map(|queue| count(&queue.submission.lock()));
+        counts.fold(0, u64::wrapping_add)
     }
 }
 
-/// One line per counter: its name and its value.
-fn show(shown: &Shown, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let counters = &shown.counters;
-    writeln!(
-        f,
-        "dropped_completions {}",
-        load(&counters.dropped_completions)
-    )?;
-    writeln!(f, "odd_completions {}", load(&counters.odd_completions))?;
-    writeln!(
-        f,
-        "spurious_interrupts {}",
-        load(&counters.spurious_interrupts)
-    )?;
-    let (mut single, mut chained) = (0u64, 0u64);
-    for queue in &shown.queues {
-        let submission = queue.submission.lock();
-        single = single.wrapping_add(submission.single_lists);
-        chained = chained.wrapping_add(submission.chained_lists);
+/// The files, one counter each.
+static FILES: [Entry<Shown>; 6] = [
+    Entry {
+        name: c"failed_commands",
+        show: |shown, f| print(f, &shown.counters.failed_commands),
+    },
+    Entry {
+        name: c"dropped_completions",
+        show: |shown, f| print(f, &shown.counters.dropped_completions),
+    },
+    Entry {
+        name: c"odd_completions",
+        show: |shown, f| print(f, &shown.counters.odd_completions),
+    },
+    Entry {
+        name: c"spurious_interrupts",
+        show: |shown, f| print(f, &shown.counters.spurious_interrupts),
+    },
+    Entry {
+        name: c"prp_lists_of_one_page",
+        show: |shown, f| write!(f, "{}", shown.sum(|submission| submission.single_lists)),
+    },
+    Entry {
+        name: c"prp_lists_of_more_pages",
+        show: |shown, f| write!(f, "{}", shown.sum(|submission| submission.chained_lists)),
+    },
+];
+
+fn print(f: &mut fmt::Formatter<'_>, counter: &AtomicU64) -> fmt::Result {
+    write!(f, "{}", counter.load(Ordering::Relaxed))
+}
+
+/// Makes the folder `counters` of the PCI device, which is removed when the value is dropped.
+pub(crate) fn add_files(
+    dev: &Device<Bound>,
+    queues: &[Arc<IoQueue>],
+    counters: Arc<Counters>,
+) -> Result<Group<Shown>> {
+    let mut shown = Shown {
+        queues: KVec::with_capacity(queues.len(), GFP_KERNEL)?,
+        counters,
+    };
+    for queue in queues {
+        shown.queues.push(queue.clone(), GFP_KERNEL)?;
     }
-    writeln!(f, "prp_lists_of_one_page {single}")?;
-    writeln!(f, "prp_lists_of_more_pages {chained}")
+    Group::add(dev, Some(c"counters"), shown, &FILES)
 }

@@ -228,7 +228,7 @@ impl<'bound> Hardware<'bound> {
             "{instance}: {} I/O queues of {entries} entries, {} {} vectors\n",
             self.pairs.len(),
             vectors.count(),
-            vectors.kind()
+            vectors.kind(pdev)
         );
         Ok(vectors)
     }
@@ -287,7 +287,7 @@ impl<'bound> Hardware<'bound> {
     fn shut_down(&mut self) -> Result {
         // One that never got ready, or has failed, takes no commands and no notification.
         let status = self.registers.status();
-        if status.rdy() && !status.cfs() {
+        if !status.is_gone() && status.rdy() && !status.cfs() {
             if let Err(error) = self.delete_queues() {
                 dev_warn!(
                     self.pdev,
@@ -303,6 +303,35 @@ impl<'bound> Hardware<'bound> {
         }
         self.registers.disable()
     }
+
+    /// Takes the bus from the controller, unless it is disabled or gone: what it was told of is
+    /// about to be freed or given back.
+    fn ensure_silent(&mut self, disabled: Result) {
+        if disabled.is_ok() || self.registers.is_gone() {
+            return;
+        }
+        if pci_ext::clear_master(self.pdev) {
+            dev_err!(
+                self.pdev,
+                "the controller does not get disabled; bus mastering is off\n"
+            );
+        } else {
+            dev_emerg!(
+                self.pdev,
+                "the controller can be neither disabled nor kept off the bus\n"
+            );
+        }
+    }
+
+    /// Gives a controller up that has failed or is gone: no command is sent any more, and every
+    /// request in flight ends with an error.
+    pub(crate) fn fail(&mut self) {
+        self.stop_queues();
+        self.admin.use_polling();
+        let disabled = self.registers.disable();
+        self.ensure_silent(disabled);
+        self.cancel_requests();
+    }
 }
 
 impl Drop for Hardware<'_> {
@@ -311,20 +340,8 @@ impl Drop for Hardware<'_> {
         self.admin.use_polling();
         // The vectors are gone, so the device is back to its interrupt line, which nobody serves.
         pci_ext::set_intx(self.pdev, false);
-        if !self.registers.is_gone() && self.shut_down().is_err() && !self.registers.is_gone() {
-            // It may still write to memory that is about to be freed: take the bus from it.
-            if pci_ext::clear_master(self.pdev) {
-                dev_err!(
-                    self.pdev,
-                    "the controller does not get disabled; bus mastering is off\n"
-                );
-            } else {
-                dev_emerg!(
-                    self.pdev,
-                    "the controller can be neither disabled nor kept off the bus\n"
-                );
-            }
-        }
+        let disabled = self.shut_down();
+        self.ensure_silent(disabled);
         self.cancel_requests();
     }
 }

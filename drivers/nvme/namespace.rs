@@ -90,8 +90,16 @@ impl Scanner<'_> {
             match self.add(nsid) {
                 Ok(Some(disk)) => disks.push(disk, GFP_KERNEL)?,
                 Ok(None) => {}
-                Err(error) => {
-                    dev_err!(self.pdev, "namespace {nsid}: not usable: {error}\n");
+                Err(AdminError::Status(status)) => {
+                    dev_err!(self.pdev, "namespace {nsid}: left out: {}\n", Show(status));
+                }
+                // A controller that does not answer will not do so for the next one either.
+                Err(AdminError::Kernel(error)) => {
+                    dev_err!(
+                        self.pdev,
+                        "namespace {nsid}: no answer: {error:?}; given up\n"
+                    );
+                    return Err(error);
                 }
             }
         }
@@ -163,22 +171,40 @@ impl Scanner<'_> {
             );
             return Ok(None);
         }
+        let limits = self.limits(&format);
+        if limits.logical_block_size > limits.max_transfer {
+            dev_warn!(
+                self.pdev,
+                "namespace {nsid}: left out: a block of {} bytes is longer than a transfer of {}\n",
+                limits.logical_block_size,
+                limits.max_transfer
+            );
+            return Ok(None);
+        }
+        Ok(self.add_disk(nsid, format, limits))
+    }
+
+    /// Makes the disk; if that fails, the others are made all the same.
+    fn add_disk(&self, nsid: u32, format: NamespaceFormat, limits: Limits) -> Option<GenDisk<Io>> {
         let instance = self.instance;
         let disk = GenDisk::add(
             self.pdev.as_ref(),
             self.set.clone(),
             fmt!("{instance}n{nsid}"),
-            self.limits(&format),
+            limits,
             format.capacity_sectors,
             Namespace { nsid, format },
-        )?;
-        dev_info!(
-            self.pdev,
-            "{instance}n{nsid}: {} blocks of {} bytes\n",
-            format.blocks,
-            format.logical_block_size()
         );
-        Ok(Some(disk))
+        match &disk {
+            Ok(_) => dev_info!(
+                self.pdev,
+                "{instance}n{nsid}: {} blocks of {} bytes\n",
+                format.blocks,
+                format.logical_block_size()
+            ),
+            Err(error) => dev_err!(self.pdev, "{instance}n{nsid}: no disk: {error:?}\n"),
+        }
+        disk.ok()
     }
 
     /// The identifiers of namespace `nsid`: from its descriptors, else from its identify data.

@@ -124,6 +124,9 @@ impl Registers {
 
     /// Disables the controller, and waits until it has let go of all queues.
     pub(crate) fn disable(&self) -> Result {
+        if self.is_gone() {
+            return Err(ENODEV);
+        }
         let cc = Cc::from_raw(self.mmio.read32(offset::CC)?);
         if cc.en() {
             self.mmio.write32(offset::CC, cc.without_enable().raw())?;

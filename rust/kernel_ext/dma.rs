@@ -32,6 +32,20 @@ pub fn set_mask(pdev: &pci::Device<device::Core<'_>>, bits: u32) -> Result {
     unsafe { kernel::dma::Device::dma_set_mask_and_coherent(pdev, mask) }
 }
 
+/// Makes bounce buffers keep the address bits in `mask`, for a device that needs them unchanged.
+///
+/// Before anything is mapped for `pdev`. `ENODEV` if the bus has no place to note it.
+pub fn set_min_align_mask(pdev: &pci::Device<device::Core<'_>>, mask: u32) -> Result {
+    // SAFETY: `pdev` is a valid device. A `Core` reference shows that this is one of the calls that
+    // the driver core makes one at a time, so nobody else writes the parameters, which are words.
+    unsafe {
+        let parameters = (*raw::device(pdev.as_ref())).dma_parms;
+        let parameters = NonNull::new(parameters).ok_or(ENODEV)?;
+        (*parameters.as_ptr()).min_align_mask = mask;
+    }
+    Ok(())
+}
+
 /// The longest range in bytes that can be mapped for `dev` at once, as the platform has it: bounce
 /// buffers set a limit, for one.
 pub fn max_mapping_size(dev: &device::Device<Bound>) -> usize {

@@ -14,12 +14,14 @@ use kernel::{
     device::Bound,
     pci,
     prelude::*,
+    str::CString,
     sync::{aref::ARef, Arc},
 };
 
 /// A memory BAR of a PCI function, claimed and mapped whole.
 ///
-/// Accesses may be made from any context.
+/// Accesses may be made from any context. After the device is unbound they reach whatever decodes
+/// the addresses then, as the region stays claimed: nobody, unless the device itself is enabled.
 ///
 /// # Invariants
 ///
@@ -30,6 +32,8 @@ pub struct Mmio {
     bar: i32,
     base: NonNull<u8>,
     len: usize,
+    /// The claim refers to it for as long as it stands.
+    _name: CString,
 }
 
 // SAFETY: The mapping may be used and undone from any CPU and task.
@@ -42,14 +46,15 @@ impl Mmio {
     ///
     /// May sleep. Fails with `ENODEV` if there is no such memory BAR, `EBUSY` if somebody else has
     /// claimed it, `ENOMEM` if it cannot be mapped.
-    pub fn map(pdev: &pci::Device<Bound>, bar: u32, name: &'static CStr) -> Result<Arc<Self>> {
+    pub fn map(pdev: &pci::Device<Bound>, bar: u32, name: CString) -> Result<Arc<Self>> {
         let len = usize::try_from(pdev.resource_len(bar)?)?;
         let bar = i32::try_from(bar)?;
         if len == 0 {
             return Err(ENODEV);
         }
         let raw = raw::pci_dev(pdev);
-        // SAFETY: `raw` is a valid device; `resource_len` has checked `bar`; `name` is static.
+        // SAFETY: `raw` is a valid device; `resource_len` has checked `bar`; `name` stays in place
+        // until the claim is given up: here, or in drop.
         if unsafe { bindings::pci_request_region(raw, bar, name.as_char_ptr()) } != 0 {
             return Err(EBUSY);
         }
@@ -67,6 +72,7 @@ impl Mmio {
                 bar,
                 base,
                 len,
+                _name: name,
             },
             GFP_KERNEL,
         )?)

@@ -20,14 +20,36 @@ use kernel::{
     sync::{aref::ARef, Arc},
 };
 
-/// The interrupt vectors of a PCI function.
+/// Vectors allocated by the PCI core; dropping it frees them.
 ///
 /// # Invariants
 ///
-/// `count` vectors are allocated for `pdev` and belong to this object until it is dropped.
-pub struct Vectors {
+/// `pdev` has MSI or MSI-X enabled by this allocation if `enabled`, else none.
+struct Allocation {
     pdev: ARef<pci::Device>,
+    enabled: bool,
+}
+
+impl Drop for Allocation {
+    fn drop(&mut self) {
+        if self.enabled {
+            // SAFETY: By the invariant this undoes the allocation. Actions on the vectors are gone:
+            // each keeps the vectors alive, and devres frees actions first, as they come later.
+            unsafe { bindings::pci_free_irq_vectors(raw::pci_dev(&self.pdev)) };
+        }
+    }
+}
+
+/// The interrupt vectors of a PCI function, until the last reference goes or the device is unbound.
+pub struct Vectors {
+    allocation: Devres<Allocation>,
     count: u32,
+}
+
+/// Whether MSI or MSI-X is in use on a device.
+fn message_signalled(pdev: &pci::Device<Bound>) -> bool {
+    // SAFETY: `pdev` is a valid device; its vectors are only changed by its own driver.
+    unsafe { (*raw::pci_dev(pdev)).msi_enabled() != 0 || (*raw::pci_dev(pdev)).msix_enabled() != 0 }
 }
 
 impl Vectors {
@@ -35,8 +57,12 @@ impl Vectors {
     ///
     /// The first `unmanaged` of them are ordinary vectors; the affinity of the others is spread
     /// over all possible CPUs and managed by the kernel: such a vector is shut down while none of
-    /// its CPUs is online. May sleep. Fails with the C function's errno.
+    /// its CPUs is online. May sleep. `EBUSY` if the device has such vectors already, else the C
+    /// function's errno.
     pub fn alloc(pdev: &pci::Device<Bound>, max: u32, unmanaged: u32) -> Result<Arc<Self>> {
+        if message_signalled(pdev) {
+            return Err(EBUSY);
+        }
         let mut affinity = bindings::irq_affinity {
             pre_vectors: unmanaged,
             ..Default::default()
@@ -53,15 +79,14 @@ impl Vectors {
             )
         };
         to_result(count)?;
-        // INVARIANT: `count` vectors were allocated just now; if the allocation fails, drop frees
-        // them.
-        Ok(Arc::new(
-            Vectors {
-                pdev: pdev.into(),
-                count: count as u32,
-            },
-            GFP_KERNEL,
-        )?)
+        // INVARIANT: None were enabled before, so any that are now come from this call.
+        let allocation = Allocation {
+            pdev: pdev.into(),
+            enabled: message_signalled(pdev),
+        };
+        let allocation = Devres::new(pdev.as_ref(), allocation)?;
+        let count = count as u32;
+        Ok(Arc::new(Vectors { allocation, count }, GFP_KERNEL)?)
     }
 
     /// How many vectors there are; at least one.
@@ -69,22 +94,28 @@ impl Vectors {
         self.count
     }
 
-    /// What kind of interrupt the vectors are, for the log.
-    pub fn kind(&self) -> &'static str {
+    /// What kind of interrupt the vectors of `pdev` are, for the log.
+    pub fn kind(&self, pdev: &pci::Device<Bound>) -> &'static str {
         // SAFETY: `pdev` is a valid device.
-        match unsafe { bindings::pci_irq_type(raw::pci_dev(&self.pdev)) } {
+        match unsafe { bindings::pci_irq_type(raw::pci_dev(pdev)) } {
             bindings::PCI_IRQ_MSIX => "MSI-X",
             bindings::PCI_IRQ_MSI => "MSI",
             _ => "INTx",
         }
     }
-}
 
-impl Drop for Vectors {
-    fn drop(&mut self) {
-        // SAFETY: By the invariant the vectors are this object's to free. Each registration holds
-        // a reference to it, so no handler is installed any more.
-        unsafe { bindings::pci_free_irq_vectors(raw::pci_dev(&self.pdev)) };
+    /// The interrupt number of vector `index`; `EINVAL` if `pdev` is not the vectors' device, or
+    /// has been unbound since they were allocated.
+    fn number(&self, pdev: &pci::Device<Bound>, index: u32) -> Result<u32> {
+        let allocation = self.allocation.try_access().ok_or(EINVAL)?;
+        if raw::pci_dev(pdev) != raw::pci_dev(&allocation.pdev) || index >= self.count {
+            return Err(EINVAL);
+        }
+        drop(allocation);
+        // SAFETY: `pdev` is a valid device; an index out of range gives an error.
+        let irq = unsafe { bindings::pci_irq_vector(raw::pci_dev(pdev), index) };
+        to_result(irq)?;
+        Ok(irq as u32)
     }
 }
 
@@ -124,15 +155,11 @@ struct Action<H: Handler> {
 
 impl<H: Handler> Action<H> {
     fn install(
+        irq: u32,
         vectors: &Arc<Vectors>,
-        index: u32,
         name: CString,
         cell: Arc<Cell<H>>,
     ) -> Result<Self> {
-        // SAFETY: The vectors' device is valid; an index out of range gives an error.
-        let irq = unsafe { bindings::pci_irq_vector(raw::pci_dev(&vectors.pdev), index) };
-        to_result(irq)?;
-        let irq = irq as u32;
         // SAFETY: `name` and the cell's content stay in place until the action is freed, which
         // `Action`'s drop does before it gives up either. The callback fits the cookie.
         to_result(unsafe {
@@ -200,11 +227,9 @@ impl<H: Handler> Registration<H> {
         name: CString,
         handler: H,
     ) -> Result<Self> {
-        if raw::pci_dev(pdev) != raw::pci_dev(&vectors.pdev) {
-            return Err(EINVAL);
-        }
+        let irq = vectors.number(pdev, index)?;
         let cell = Arc::new(Cell(UnsafeCell::new(Some(handler))), GFP_KERNEL)?;
-        let action = Action::install(vectors, index, name, cell.clone())?;
+        let action = Action::install(irq, vectors, name, cell.clone())?;
         Ok(Registration {
             action: Devres::new(pdev.as_ref(), action)?,
             cell,

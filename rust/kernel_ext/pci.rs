@@ -61,12 +61,6 @@ pub fn clear_master(pdev: &pci::Device<Bound>) -> bool {
     read != 0 || command == u16::MAX || u32::from(command) & bindings::PCI_COMMAND_MASTER == 0
 }
 
-/// The NUMA node that `pdev` is attached to, for allocations.
-pub fn numa_node(pdev: &pci::Device<Bound>) -> i32 {
-    // SAFETY: `pdev` is a valid device; the field does not change while it is bound.
-    unsafe { (*raw::device(pdev.as_ref())).numa_node }
-}
-
 /// How many queues are worth having: one per possible CPU.
 pub fn possible_queues() -> u32 {
     // SAFETY: The function has no requirements; 0 asks for no limit.

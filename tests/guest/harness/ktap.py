@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 from typing import List, Optional
 
 from rnvme_tool.guest import Guest
@@ -57,10 +58,11 @@ def parse_ktap(text: str) -> Report:
     return report
 
 
-def kselftest(guest: Guest, name: Optional[str] = None, timeout: float = 300) -> Report:
-    """Runs all of tests/kselftest in the guest, or the one that is named."""
+def kselftest(guest: Guest, name: Optional[str] = None, timeout: float = 300, **variables: str) -> Report:
+    """Runs all of tests/kselftest in the guest, or the one that is named, with these environment variables."""
     choice = f"-t rnvme:{name}" if name else "-c rnvme"
-    text = guest.run(f"cd /kselftest && ./run_kselftest.sh {choice}", timeout, check=False)
+    given = " ".join(f"{key}={shlex.quote(value)}" for key, value in variables.items())
+    text = guest.run(f"cd /kselftest && {given} ./run_kselftest.sh {choice}", timeout, check=False)
     return parse_ktap(text.out)
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """What tests look at and drive besides the disks themselves.
 
-The driver's counters (debugfs), fio with its JSON report, the images on the host,
+The driver's counters (sysfs), fio with its JSON report, the images on the host,
 and the device's own side: QEMU's trace of what its controllers were told, and its
 block statistics. Relies on the Guest that the fixture `boot` gives.
 """
@@ -26,8 +26,9 @@ LOG = "device.log"
 def counters(guest: Guest) -> Dict[str, int]:
     """The driver's counters, summed over all its controllers."""
     total: Dict[str, int] = {}
-    for line in guest.out(f"cat /sys/kernel/debug/{guest.driver}*/counters").splitlines():
-        name, value = line.split()
+    for line in guest.out(f"grep -H . /sys/bus/pci/drivers/{guest.driver}/*/counters/*").splitlines():
+        path, value = line.rsplit(":", 1)
+        name = path.rsplit("/", 1)[1]
         total[name] = total.get(name, 0) + int(value)
     return total
 
@@ -100,6 +101,13 @@ def block_statistics(guest: Guest, device: str) -> Dict[str, Any]:
         if device in entry.get("qdev", "").split("/"):
             return dict(entry["stats"])
     raise GuestFailure(f"QEMU has no block statistics of {device}")
+
+
+def add_backend(guest: Guest, node: str, image: pathlib.Path, **blkdebug: Any) -> None:
+    """Adds a block node for an image to a running QEMU; through blkdebug, when that gets options."""
+    raw: Dict[str, Any] = {"driver": "raw", "file": {"driver": "file", "filename": str(image), "locking": "off"}}
+    options = {"driver": "blkdebug", "image": raw, **blkdebug} if blkdebug else raw
+    guest.qmp("blockdev-add", **{"node-name": node, **options})
 
 
 # --- QEMU's trace ------------------------------------------------------------

@@ -8,6 +8,9 @@ use core::{ffi::c_uint, ffi::c_void, marker::PhantomData};
 use kernel::{error::from_result, prelude::*, sync::Arc, ModuleMetadata};
 
 /// A request that the driver could not take, with the status that says why.
+///
+/// It is the request of the same call; any other ends with an error. A status that means success
+/// is taken for [`Status::IO_ERROR`].
 pub struct Rejected<T: Operations>(pub Request<T>, pub Status);
 
 /// A multi-queue block driver.
@@ -90,16 +93,23 @@ impl<T: Operations> Table<T> {
         };
         // SAFETY: blk-mq hands the request over with this call; it must be started before the
         // device sees it.
-        let rq = unsafe {
+        let request = unsafe {
             bindings::blk_mq_start_request(rq);
             Request::<T>::from_raw(rq)
         };
-        match T::queue_rq(hw, disk, rq, last) {
+        match T::queue_rq(hw, disk, request, last) {
             Ok(()) => Status::OK.raw(),
-            Err(Rejected(rq, status)) => {
-                rq.give_back();
-                status.raw()
+            Err(Rejected(rejected, status)) if rejected.as_raw() == rq => {
+                rejected.give_back();
+                // blk-mq would take OK for the driver's word that it has the request.
+                match status {
+                    Status::OK => Status::IO_ERROR.raw(),
+                    status => status.raw(),
+                }
             }
+            // Another request than the one of this call, which the driver then still has. blk-mq
+            // knows that other one as taken: dropping it here ends it with an error.
+            Err(Rejected(_, _)) => Status::OK.raw(),
         }
     }
 

@@ -26,8 +26,6 @@ pub struct TagSetConfig {
     /// The interrupt vector of hardware queue 0, when queue i has vector `first_vector + i` and
     /// CPUs are to be mapped as its affinity says; 0 spreads the CPUs evenly instead.
     pub first_vector: u32,
-    /// The NUMA node to allocate on.
-    pub numa_node: i32,
 }
 
 /// What C callbacks find as the tag set's `driver_data`.
@@ -55,7 +53,7 @@ unsafe impl<T: Operations> Send for TagSet<T> {}
 unsafe impl<T: Operations> Sync for TagSet<T> {}
 
 impl<T: Operations> TagSet<T> {
-    /// Makes a tag set for disks of `dev`. May sleep; fails with the C function's errno.
+    /// Makes a tag set for disks of `dev`, with memory of its NUMA node. May sleep; fails with the C function's errno.
     pub fn new(
         dev: &device::Device<Bound>,
         config: TagSetConfig,
@@ -76,7 +74,8 @@ impl<T: Operations> TagSet<T> {
             nr_maps: 1,
             queue_depth: config.depth.into(),
             cmd_size: size_of::<RequestData<T>>().try_into()?,
-            numa_node: config.numa_node,
+            // SAFETY: `dev` is a valid device; the field does not change while it is bound.
+            numa_node: unsafe { (*crate::raw::device(dev)).numa_node },
             driver_data: core::ptr::from_ref(&*data).cast_mut().cast(),
             ..Default::default()
         };
