@@ -98,6 +98,18 @@ struct Done {
 struct Slot {
     generation: Generation,
     pending: Option<Pending>,
+    /// Nobody waits for the command any more.
+    abandoned: bool,
+}
+
+impl Slot {
+    /// Whether the controller is done with the slot, and so is the waiter.
+    fn is_free(&self) -> bool {
+        match &self.pending {
+            None => true,
+            Some(pending) => self.abandoned && pending.reply.is_some(),
+        }
+    }
 }
 
 struct Submission {
@@ -222,8 +234,14 @@ impl AdminQueue {
         let done = Arc::pin_init(pin_init!(Done { event <- Event::new() }), GFP_KERNEL)?;
         let tag = self.submit(command, buffer, &done)?;
         if !self.wait_for(&done, registers) {
-            let gone = registers.is_gone();
-            return Err(if gone { ENODEV } else { ETIMEDOUT }.into());
+            self.abandon(tag);
+            let status = registers.status();
+            return Err(match (status.is_gone(), status.cfs()) {
+                (true, _) => ENODEV,
+                (false, true) => EIO,
+                (false, false) => ETIMEDOUT,
+            }
+            .into());
         }
         // The buffer's last reference must not go while the lock is held.
         let pending = {
@@ -258,7 +276,8 @@ impl AdminQueue {
                 }
                 Line::Lost => return false,
             };
-            if answered || registers.is_gone() {
+            let status = registers.status();
+            if answered || status.is_gone() || status.cfs() {
                 return answered;
             }
             if expired {
@@ -276,6 +295,13 @@ impl AdminQueue {
         answered
     }
 
+    /// Notes that nobody waits for the command in slot `tag`. It stays until it is answered.
+    fn abandon(&self, tag: usize) {
+        if let Some(slot) = self.shared.submission.lock().slots.get_mut(tag) {
+            slot.abandoned = true;
+        }
+    }
+
     /// Puts `command` into a free slot and rings the doorbell; returns the slot.
     fn submit(
         &self,
@@ -283,19 +309,23 @@ impl AdminQueue {
         buffer: Option<&Arc<Coherent>>,
         done: &Arc<Done>,
     ) -> Result<usize> {
+        let pending = Pending {
+            reply: None,
+            done: done.clone(),
+            _buffer: buffer.cloned(),
+        };
+        // What an abandoned command left goes after the lock does: freeing its buffer may sleep.
+        let _old;
         let mut submission = self.shared.submission.lock();
         let Submission { queue, slots } = &mut *submission;
         let free = slots
             .iter_mut()
             .enumerate()
-            .find(|(_, slot)| slot.pending.is_none());
+            .find(|(_, slot)| slot.is_free());
         let (tag, slot) = free.ok_or(EBUSY)?;
         slot.generation = slot.generation.next();
-        slot.pending = Some(Pending {
-            reply: None,
-            done: done.clone(),
-            _buffer: buffer.cloned(),
-        });
+        slot.abandoned = false;
+        _old = slot.pending.replace(pending);
         let id = CommandId::new(tag as u16, slot.generation.get());
         let command = match buffer {
             Some(buffer) => command.with_data(buffer.dma_address(), 0),

@@ -27,7 +27,7 @@ use kernel_ext::{
     dma,
     io::Mmio,
     irq::Vectors,
-    pci as pci_ext,
+    pci::{self as pci_ext, InterruptLine},
     sysfs::{Entry, Group},
 };
 use nvme_proto::{
@@ -55,9 +55,9 @@ pub(crate) struct Controller<'bound> {
 impl<'bound> Controller<'bound> {
     /// Brings the controller of `pdev` up and makes its disks. Sleeps.
     pub(crate) fn probe(pdev: &'bound pci::Device<Core<'_>>) -> Result<Self> {
-        // Without its interrupt line: until there are vectors nobody serves an interrupt.
         pci_ext::enable_until_unbind(pdev)?;
-        pdev.set_master();
+        // Until there are vectors nobody serves an interrupt.
+        let line = InterruptLine::off(pdev);
         dma::set_mask(pdev, 64).or_else(|_| dma::set_mask(pdev, 32))?;
         // PRP entries keep the offset within a page, so bounce buffers must, too.
         dma::set_min_align_mask(pdev, PAGE - 1)?;
@@ -72,7 +72,16 @@ impl<'bound> Controller<'bound> {
         }
         let instance = Instance::take()?;
         let counters = Arc::new(Counters::new(&instance), GFP_KERNEL)?;
-        let mut hardware = Hardware::enable(pdev, registers, counters.clone())?;
+        if let Err(error) = registers.reset() {
+            dev_err!(
+                pdev,
+                "the controller does not get disabled: {error:?}; given up\n"
+            );
+            return Err(error);
+        }
+        // Not before: a controller that somebody left enabled would go on with what it was told.
+        pdev.set_master();
+        let mut hardware = Hardware::enable(pdev, registers, line, counters.clone())?;
 
         let command = Command::identify(0, Cns::Controller, 0);
         let data = identify(&mut hardware.admin, &hardware.registers, pdev, command)

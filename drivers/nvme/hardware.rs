@@ -20,7 +20,7 @@ use crate::{
 use kernel::{device::Bound, pci, prelude::*, str::CString, sync::Arc};
 use kernel_ext::{
     irq::{Line, Vectors},
-    pci as pci_ext,
+    pci::{self as pci_ext, InterruptLine},
 };
 use nvme_proto::{
     command::Command,
@@ -56,22 +56,17 @@ pub(crate) struct Hardware<'bound> {
     /// In order of queue ids, from 1 on.
     pairs: KVec<QueuePair>,
     pub(crate) shutdown_ms: u32,
+    line: InterruptLine<'bound>,
 }
 
 impl<'bound> Hardware<'bound> {
-    /// Resets the controller and enables it with fresh admin queues.
+    /// Enables the controller, which has been reset, with fresh admin queues.
     pub(crate) fn enable(
         pdev: &'bound pci::Device<Bound>,
         registers: Registers,
+        line: InterruptLine<'bound>,
         counters: Arc<Counters>,
     ) -> Result<Self> {
-        if let Err(error) = registers.settle().and_then(|()| registers.disable()) {
-            dev_err!(
-                pdev,
-                "the controller does not get disabled: {error:?}; given up\n"
-            );
-            return Err(error);
-        }
         let admin = AdminQueue::new(pdev, &registers, counters)?;
         let hardware = Hardware {
             pdev,
@@ -79,6 +74,7 @@ impl<'bound> Hardware<'bound> {
             admin,
             pairs: KVec::new(),
             shutdown_ms: DEFAULT_SHUTDOWN_MS,
+            line,
         };
         // From here on the drop disables the controller again.
         if let Err(error) = hardware.registers.enable() {
@@ -158,20 +154,21 @@ impl<'bound> Hardware<'bound> {
         Ok(())
     }
 
-    /// Creates `count` I/O queue pairs with their interrupts; fewer if the controller refuses one.
+    /// Creates up to `count` I/O queue pairs with their interrupts, and says how many there are:
+    /// fewer if the controller refuses one.
     fn create_queues(
         &mut self,
         count: u16,
         entries: u16,
         vectors: &Arc<Vectors>,
+        pools: &ListPools,
         instance: &Instance,
         counters: &Arc<Counters>,
-    ) -> Result {
-        let pools = ListPools::new(self.pdev.as_ref())?;
+    ) -> Result<u16> {
         for qid in 1..=count {
             // With one vector for all, the admin queue and the I/O queue share it.
             let vector = if vectors.count() == 1 { 0 } else { qid };
-            match self.create_queue(entries, vector, &pools, counters) {
+            match self.create_queue(entries, vector, pools, counters) {
                 Ok(()) => {}
                 Err(AdminError::Status(status)) => {
                     dev_err!(
@@ -179,7 +176,7 @@ impl<'bound> Hardware<'bound> {
                         "I/O queue {qid} of {count} refused: {}; going on with fewer\n",
                         Show(status)
                     );
-                    return Ok(());
+                    return Ok(qid.saturating_sub(1));
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -189,7 +186,7 @@ impl<'bound> Hardware<'bound> {
                     .attach(self.pdev, vectors, vector.into(), name)?;
             }
         }
-        Ok(())
+        Ok(count)
     }
 
     /// Negotiates the number of I/O queues, allocates the interrupt vectors and creates the queues.
@@ -214,23 +211,36 @@ impl<'bound> Hardware<'bound> {
         } else {
             self.negotiate_queues(wanted)?
         };
-        // A vector per I/O queue, and one for the admin queue.
-        let vectors = Vectors::alloc(pdev, u32::from(granted).saturating_add(1), 1)?;
-        let spare = vectors.count().saturating_sub(1).max(1);
-        let count = io_queue_count(wished, spare, fit, granted);
-        let name = CString::try_from_fmt(fmt!("{instance}q0"))?;
-        self.admin.use_interrupt(pdev, &vectors, 0, name)?;
         let depth = module_parameters::io_queue_depth.value();
         let entries = queue_entries(cap, depth).map_err(|_| ENODEV)?;
-        self.create_queues(count, entries, &vectors, instance, counters)?;
-        dev_info!(
-            pdev,
-            "{instance}: {} I/O queues of {entries} entries, {} {} vectors\n",
-            self.pairs.len(),
-            vectors.count(),
-            vectors.kind(pdev)
-        );
-        Ok(vectors)
+        let pools = ListPools::new(pdev.as_ref())?;
+        let mut planned = io_queue_count(wished, u32::MAX, fit, granted);
+        loop {
+            // A vector per I/O queue, and one for the admin queue.
+            let vectors = Vectors::alloc(pdev, u32::from(planned).saturating_add(1), 1)?;
+            let spare = vectors.count().saturating_sub(1).max(1);
+            let count = io_queue_count(planned.into(), spare, fit, granted);
+            let name = CString::try_from_fmt(fmt!("{instance}q0"))?;
+            self.admin.use_interrupt(pdev, &vectors, 0, name)?;
+            let created =
+                self.create_queues(count, entries, &vectors, &pools, instance, counters)?;
+            if created == count {
+                dev_info!(
+                    pdev,
+                    "{instance}: {created} I/O queues of {entries} entries, {} {} vectors\n",
+                    vectors.count(),
+                    vectors.kind(pdev)
+                );
+                return Ok(vectors);
+            }
+            // The vectors' affinity was spread over queues that are not there. Once more with
+            // what there is: fewer in each round, so this ends.
+            self.stop_queues();
+            self.admin.use_polling();
+            self.delete_queues()?;
+            self.pairs.clear();
+            planned = created;
+        }
     }
 
     /// The queue pairs that can be used.
@@ -304,21 +314,22 @@ impl<'bound> Hardware<'bound> {
         self.registers.disable()
     }
 
-    /// Takes the bus from the controller, unless it is disabled or gone: what it was told of is
-    /// about to be freed or given back.
+    /// Takes the bus from a controller that has not confirmed that it is disabled: what it was told
+    /// of is about to be freed or given back. One that seems gone may be back the next moment.
     fn ensure_silent(&mut self, disabled: Result) {
-        if disabled.is_ok() || self.registers.is_gone() {
+        if disabled.is_ok() {
             return;
         }
-        if pci_ext::clear_master(self.pdev) {
-            dev_err!(
-                self.pdev,
-                "the controller does not get disabled; bus mastering is off\n"
-            );
-        } else {
+        self.line.leave_off();
+        if !pci_ext::clear_master(self.pdev) {
             dev_emerg!(
                 self.pdev,
                 "the controller can be neither disabled nor kept off the bus\n"
+            );
+        } else if !self.registers.is_gone() {
+            dev_err!(
+                self.pdev,
+                "the controller does not get disabled; bus mastering is off\n"
             );
         }
     }
@@ -339,7 +350,7 @@ impl Drop for Hardware<'_> {
         self.stop_queues();
         self.admin.use_polling();
         // The vectors are gone, so the device is back to its interrupt line, which nobody serves.
-        pci_ext::set_intx(self.pdev, false);
+        self.line.off_again();
         let disabled = self.shut_down();
         self.ensure_silent(disabled);
         self.cancel_requests();

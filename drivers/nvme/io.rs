@@ -218,7 +218,10 @@ impl Operations for Io {
     }
 
     fn commit_rqs(hw: &IoQueue) {
-        hw.submission.lock().queue.ring();
+        let mut submission = hw.submission.lock();
+        if submission.usable {
+            submission.queue.ring();
+        }
     }
 
     #[inline]

@@ -79,7 +79,7 @@ pub(crate) struct Submission {
     pub(crate) queue: SubmissionQueue,
     /// Cleared before the controller is taken away: no command is sent any more.
     pub(crate) usable: bool,
-    /// Requests with a PRP list of one page, and of more, for debugfs.
+    /// Requests with a PRP list of one page, and of more, for sysfs.
     pub(crate) single_lists: u64,
     pub(crate) chained_lists: u64,
 }

@@ -89,6 +89,15 @@ impl Registers {
         }
     }
 
+    /// `EIO` if the controller says that it has failed (CSTS.CFS).
+    fn check_fatal(&self) -> Result {
+        if self.status().cfs() {
+            Err(EIO)
+        } else {
+            Ok(())
+        }
+    }
+
     /// Tells the controller where the admin queues are, of so many entries each.
     ///
     /// Only while it is disabled (sections 3.1.4.8 to 3.1.4.10).
@@ -103,13 +112,16 @@ impl Registers {
     pub(crate) fn enable(&self) -> Result {
         // CC.CSS may only change while disabled, so all of CC is written at once.
         self.mmio.write32(offset::CC, Cc::enabled(12).raw())?;
-        self.wait(self.ready_timeout_ms(), Csts::rdy)
+        self.wait(self.ready_timeout_ms(), |status| {
+            status.rdy() || status.cfs()
+        })?;
+        self.check_fatal()
     }
 
     /// Lets an enabling end that somebody before us has begun: CC.EN must not be cleared during it.
     ///
     /// A controller that never gets ready is none to wait for: only being gone is an error.
-    pub(crate) fn settle(&self) -> Result {
+    fn settle(&self) -> Result {
         let cc = Cc::from_raw(self.mmio.read32(offset::CC)?);
         if !cc.en() {
             return Ok(());
@@ -120,6 +132,12 @@ impl Registers {
             Err(error) if error != ETIMEDOUT => Err(error),
             _ => Ok(()),
         }
+    }
+
+    /// Brings the controller into its initial state, whatever somebody before us left it in.
+    pub(crate) fn reset(&self) -> Result {
+        self.settle()?;
+        self.disable()
     }
 
     /// Disables the controller, and waits until it has let go of all queues.
@@ -140,7 +158,8 @@ impl Registers {
         self.mmio
             .write32(offset::CC, cc.with_shn(Shn::Normal).raw())?;
         self.wait(ms, |status| {
-            matches!(status.shst(), ShutdownStatus::Complete)
-        })
+            status.cfs() || matches!(status.shst(), ShutdownStatus::Complete)
+        })?;
+        self.check_fatal()
     }
 }

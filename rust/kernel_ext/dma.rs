@@ -24,11 +24,12 @@ compile_error!("words are exchanged with the device as they are: a little-endian
 /// Sets the streaming and coherent DMA masks of `pdev` to `bits` address bits.
 ///
 /// May sleep. Fails with the C function's errno if the platform cannot serve such a device.
-/// Taking a `Core` reference shows that this is the device's own probe, before any DMA of its.
+/// To be called before anything is mapped: what is mapped before lies where the mask then said.
 pub fn set_mask(pdev: &pci::Device<device::Core<'_>>, bits: u32) -> Result {
     let mask = kernel::dma::DmaMask::try_new(bits)?;
-    // SAFETY: The driver core calls probe for one device at a time, and mappings are only made by
-    // what probe sets up.
+    // SAFETY: The masks are words that a mapping reads once each, so one made meanwhile is made
+    // with the old or the new one, as if it had been made before or after. A `Core` reference shows
+    // that nobody else sets them now.
     unsafe { kernel::dma::Device::dma_set_mask_and_coherent(pdev, mask) }
 }
 
@@ -54,6 +55,9 @@ pub fn max_mapping_size(dev: &device::Device<Bound>) -> usize {
 }
 
 /// An array of 64-bit words in coherent DMA memory, zero at first.
+///
+/// Dropping it may sleep. It should happen before the device is unbound, as with the kernel crate's
+/// own coherent memory: later, the device's bus addresses may be somebody else's to manage.
 ///
 /// # Invariants
 ///
@@ -237,7 +241,8 @@ impl Drop for Pool {
     }
 }
 
-/// One block of a [`Pool`], given back when dropped, in any context.
+/// One block of a [`Pool`], given back when dropped: in any context while somebody else has the
+/// pool, else where it may sleep, since the pool goes with it.
 ///
 /// # Invariants
 ///

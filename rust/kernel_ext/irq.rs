@@ -218,22 +218,31 @@ pub struct Registration<H: Handler> {
 impl<H: Handler> Registration<H> {
     /// Installs `handler` on vector `index`, under `name` in /proc/interrupts.
     ///
-    /// The handler may run before this returns. May sleep. On failure the handler is dropped and
-    /// the C function's errno is returned.
+    /// The handler may run before this returns. May sleep. On failure the handler comes back with
+    /// the C function's errno.
     pub fn new(
         pdev: &pci::Device<Bound>,
         vectors: &Arc<Vectors>,
         index: u32,
         name: CString,
         handler: H,
-    ) -> Result<Self> {
-        let irq = vectors.number(pdev, index)?;
-        let cell = Arc::new(Cell(UnsafeCell::new(Some(handler))), GFP_KERNEL)?;
-        let action = Action::install(irq, vectors, name, cell.clone())?;
-        Ok(Registration {
-            action: Devres::new(pdev.as_ref(), action)?,
-            cell,
-        })
+    ) -> Result<Self, (Error, Option<H>)> {
+        let prepared = vectors
+            .number(pdev, index)
+            .and_then(|irq| Ok((irq, Arc::new(Cell(UnsafeCell::new(None)), GFP_KERNEL)?)));
+        let (irq, cell) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => return Err((error, Some(handler))),
+        };
+        // SAFETY: Nobody else has the cell yet.
+        unsafe { *cell.0.get() = Some(handler) };
+        let installed = Action::install(irq, vectors, name, cell.clone())
+            .and_then(|action| Devres::new(pdev.as_ref(), action));
+        match installed {
+            Ok(action) => Ok(Registration { action, cell }),
+            // SAFETY: No action is installed, or not any more, so the content is ours alone.
+            Err(error) => Err((error, unsafe { (*cell.0.get()).take() })),
+        }
     }
 
     /// Frees the line, waits for a running handler, and gives the handler back. May sleep.
@@ -255,12 +264,13 @@ pub enum Line<H: Handler> {
     Attached(Registration<H>),
     /// Used by its owner.
     Detached(H),
-    /// Attaching has failed, and the handler is gone.
+    /// Only while it passes from the one to the other.
     Lost,
 }
 
 impl<H: Handler> Line<H> {
     /// Lets vector `index` call the handler; see [`Registration::new`]. `EBUSY` if one does already.
+    /// On failure the owner still has the handler.
     pub fn attach(
         &mut self,
         pdev: &pci::Device<Bound>,
@@ -270,7 +280,13 @@ impl<H: Handler> Line<H> {
     ) -> Result {
         match core::mem::replace(self, Line::Lost) {
             Line::Detached(handler) => {
-                *self = Line::Attached(Registration::new(pdev, vectors, index, name, handler)?);
+                match Registration::new(pdev, vectors, index, name, handler) {
+                    Ok(registration) => *self = Line::Attached(registration),
+                    Err((error, handler)) => {
+                        *self = handler.map_or(Line::Lost, Line::Detached);
+                        return Err(error);
+                    }
+                }
                 Ok(())
             }
             other => {

@@ -19,31 +19,62 @@ struct Enabled(ARef<pci::Device>);
 
 impl Drop for Enabled {
     fn drop(&mut self) {
-        let raw = raw::pci_dev(&self.0);
         // SAFETY: The device is valid, and was enabled once for this object.
-        unsafe {
-            bindings::pci_intx(raw, 1);
-            bindings::pci_disable_device(raw);
-        }
+        unsafe { bindings::pci_disable_device(raw::pci_dev(&self.0)) };
     }
 }
 
-/// Enables the memory decoding of `pdev` and switches its legacy interrupt line off, until it is
-/// unbound; then the line is on again, as a driver expects to find it.
+/// Enables the memory decoding of `pdev`, until it is unbound.
 ///
 /// `pci_disable_device`, which devres calls at unbind, also ends bus mastering. May sleep.
 pub fn enable_until_unbind(pdev: &pci::Device<Core<'_>>) -> Result {
     // SAFETY: `pdev` is a valid device.
     to_result(unsafe { bindings::pci_enable_device_mem(raw::pci_dev(pdev)) })?;
     let bound: &pci::Device<Bound> = pdev;
-    set_intx(bound, false);
     devres::register(bound.as_ref(), Enabled(pdev.into()), GFP_KERNEL)
 }
 
-/// Switches the legacy interrupt line of `pdev` on or off. May sleep.
-pub fn set_intx(pdev: &pci::Device<Bound>, on: bool) {
-    // SAFETY: `pdev` is a valid, bound device.
-    unsafe { bindings::pci_intx(raw::pci_dev(pdev), i32::from(on)) };
+/// The legacy interrupt line of a device, off while nobody serves it.
+///
+/// When this is dropped the line is on again, as the next driver expects to find it.
+pub struct InterruptLine<'a> {
+    pdev: &'a pci::Device<Bound>,
+    restore: bool,
+}
+
+impl<'a> InterruptLine<'a> {
+    /// Switches the line off. May sleep.
+    pub fn off(pdev: &'a pci::Device<Bound>) -> Self {
+        let line = InterruptLine {
+            pdev,
+            restore: true,
+        };
+        line.switch(false);
+        line
+    }
+
+    /// Switches the line off again, after interrupt vectors have been freed. May sleep.
+    pub fn off_again(&self) {
+        self.switch(false);
+    }
+
+    /// Leaves the line off for good, for a device that may hold it and disturb others on it.
+    pub fn leave_off(&mut self) {
+        self.restore = false;
+    }
+
+    fn switch(&self, on: bool) {
+        // SAFETY: `pdev` is a valid, bound device.
+        unsafe { bindings::pci_intx(raw::pci_dev(self.pdev), i32::from(on)) };
+    }
+}
+
+impl Drop for InterruptLine<'_> {
+    fn drop(&mut self) {
+        if self.restore {
+            self.switch(true);
+        }
+    }
 }
 
 /// Ends bus mastering, and says whether the device's command register shows it ended.

@@ -90,7 +90,10 @@ impl<T: Send + Sync> Files<T> {
                 .push(Attribute { attr, entry, data }, GFP_KERNEL)?;
         }
         for attribute in &mut files.attributes {
-            files.pointers.push(&mut attribute.attr.attr, GFP_KERNEL)?;
+            // The C structures come first, so the address is theirs; it stands for the whole,
+            // which `show` goes back to.
+            let whole: *mut Attribute<T> = attribute;
+            files.pointers.push(whole.cast(), GFP_KERNEL)?;
         }
         files.pointers.push(core::ptr::null_mut(), GFP_KERNEL)?;
         files.group.name = folder.map_or(core::ptr::null(), |name| name.as_char_ptr());

@@ -7,7 +7,7 @@
 //!
 //! C header: `include/linux/blk-mq-dma.h`.
 
-use super::{Operations, Request};
+use super::{Op, Operations, Request};
 use crate::{bindings, block::Status, raw};
 use core::ptr::NonNull;
 use kernel::{device, prelude::*};
@@ -167,10 +167,17 @@ impl<'r, T: Operations> DataSegments<'r, T> {
     /// Maps the first range. The C code decides whether it stands for all.
     fn start(&mut self) -> bool {
         self.started = true;
+        // The C code walks pages of data, which other operations may not have.
+        if !matches!(self.rq.op(), Op::Read | Op::Write) {
+            self.iter.status = Status::NOT_SUPPORTED.raw();
+            return false;
+        }
         let rq = self.rq.as_raw();
         let bytes = self.rq.bytes() as usize;
         let mapping = &mut self.rq.private_mut().mapping;
         let dev = mapping.dev.as_ptr();
+        // What the tag's last use left there would be taken for this one's.
+        mapping.iova = bindings::dma_iova_state::default();
         // SAFETY: The request is ours and started, its device is bound, both by the invariants of
         // `Request`; `iova` and `iter` are valid for writes.
         let more = unsafe {

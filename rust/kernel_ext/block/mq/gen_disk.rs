@@ -150,8 +150,18 @@ impl<T: Operations> Added<T> {
                 _set: set,
             }),
             (result, _) => {
+                // A disk that was seen before it failed, by a reader of /proc/diskstats say, is
+                // released when that reader lets go, and the release needs the set and the data.
+                // SAFETY: The disk is valid until the reference that we hold is put below.
+                let seen = unsafe {
+                    let device = &raw mut (*(*disk).part0).bd_device;
+                    (*device).kobj.kref.refcount.refs.counter != 1
+                };
                 // SAFETY: The disk has not been added, so this frees it and its queue.
                 unsafe { bindings::put_disk(disk) };
+                if seen {
+                    core::mem::forget((set, data));
+                }
                 result.and(Err(ENODEV))
             }
         }

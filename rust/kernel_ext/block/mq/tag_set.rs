@@ -28,6 +28,18 @@ pub struct TagSetConfig {
     pub first_vector: u32,
 }
 
+/// The NUMA node that `dev` is attached to.
+fn numa_node(dev: &device::Device<Bound>) -> i32 {
+    #[cfg(CONFIG_NUMA)]
+    // SAFETY: `dev` is a valid device; the field does not change while it is bound.
+    return unsafe { (*crate::raw::device(dev)).numa_node };
+    #[cfg(not(CONFIG_NUMA))]
+    {
+        let _ = dev;
+        bindings::NUMA_NO_NODE
+    }
+}
+
 /// What C callbacks find as the tag set's `driver_data`.
 pub(super) struct TagSetData<T: Operations> {
     pub(super) driver: T::SetData,
@@ -74,8 +86,7 @@ impl<T: Operations> TagSet<T> {
             nr_maps: 1,
             queue_depth: config.depth.into(),
             cmd_size: size_of::<RequestData<T>>().try_into()?,
-            // SAFETY: `dev` is a valid device; the field does not change while it is bound.
-            numa_node: unsafe { (*crate::raw::device(dev)).numa_node },
+            numa_node: numa_node(dev),
             driver_data: core::ptr::from_ref(&*data).cast_mut().cast(),
             ..Default::default()
         };
