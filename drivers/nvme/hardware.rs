@@ -235,8 +235,7 @@ impl<'bound> Hardware<'bound> {
             }
             // The vectors' affinity was spread over queues that are not there. Once more with
             // what there is: fewer in each round, so this ends.
-            self.stop_queues();
-            self.admin.use_polling();
+            self.quiesce();
             self.delete_queues()?;
             self.pairs.clear();
             planned = created;
@@ -256,16 +255,19 @@ impl<'bound> Hardware<'bound> {
         Ok(queues)
     }
 
-    /// Makes every queue unusable and takes its completion side back from the interrupt.
-    pub(crate) fn stop_queues(&mut self) {
+    /// Makes every queue unusable, and takes the completion queues back from their interrupts.
+    fn quiesce(&mut self) {
         for pair in &mut self.pairs {
             pair.queue.stop();
             pair.completions.detach();
         }
+        self.admin.use_polling();
+        // With its vectors gone the device is back to its interrupt line, which nobody serves.
+        self.line.off_again();
     }
 
     /// Ends every request still in flight. Only once the controller can no longer make DMA.
-    pub(crate) fn cancel_requests(&mut self) {
+    fn cancel_requests(&mut self) {
         let sides = self
             .pairs
             .iter_mut()
@@ -337,8 +339,7 @@ impl<'bound> Hardware<'bound> {
     /// Gives a controller up that has failed or is gone: no command is sent any more, and every
     /// request in flight ends with an error.
     pub(crate) fn fail(&mut self) {
-        self.stop_queues();
-        self.admin.use_polling();
+        self.quiesce();
         let disabled = self.registers.disable();
         self.ensure_silent(disabled);
         self.cancel_requests();
@@ -347,10 +348,7 @@ impl<'bound> Hardware<'bound> {
 
 impl Drop for Hardware<'_> {
     fn drop(&mut self) {
-        self.stop_queues();
-        self.admin.use_polling();
-        // The vectors are gone, so the device is back to its interrupt line, which nobody serves.
-        self.line.off_again();
+        self.quiesce();
         let disabled = self.shut_down();
         self.ensure_silent(disabled);
         self.cancel_requests();
