@@ -123,6 +123,7 @@ def test_medium_errors_reach_the_application_and_the_disk_lives_on(boot: Boot, n
             print(name, failed.err)
             # A medium error has an error number of its own in the block layer: ENODATA.
             assert failed.status == 1 and "No data available" in failed.err
+    assert counters(guest)["failed_commands"] == 4
     told = [line for line in guest.dmesg().splitlines() if "critical medium error" in line and disk in line]
     assert len(told) == 4 and f"sector {BAD_SECTOR} " in told[0], told
     good = guest.out(f"dd if=/dev/{disk} bs=1M count=1 iflag=direct status=none | sha256sum")
@@ -131,7 +132,6 @@ def test_medium_errors_reach_the_application_and_the_disk_lives_on(boot: Boot, n
     assert good.split()[0] == guest.out(f"head -c {MIB} /dev/{disk} | sha256sum").split()[0]
     verified(guest, disk, [{"bs": "64k", "iodepth": 8, "size": "4m", "offset": "8m"}])
     assert image.read_bytes()[at:at + 65 * 512] == pattern[at:at + 65 * 512], "a failed write left something"
-    assert counters(guest)["failed_commands"] == 4
     assert_orderly(guest)
 
 

@@ -13,11 +13,7 @@ disk_now() {
 	done
 }
 
-unnothing_left() {
-	[ ! -e "$pci/model" ] && [ ! -e "$pci/counters" ]
-}
-
-bind() {
+unbind() {
 	echo "${pci##*/}" >"$driver/unbind" && [ ! -e "$pci/driver" ] && [ -z "$(disk_now)" ]
 }
 
