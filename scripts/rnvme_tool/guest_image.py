@@ -110,6 +110,8 @@ def _add_programs(tree: pathlib.Path) -> None:
         target = tree / "usr/bin" / name
         target.unlink(missing_ok=True)
         target.symlink_to("kmod")
+    # Where the kernel itself looks for it, to load a file system say.
+    (tree / "usr/sbin/modprobe").symlink_to("../bin/kmod")
     (tree / "usr/bin/fsck.ext4").symlink_to("e2fsck")
     shutil.copy("/etc/mke2fs.conf", tree / "etc/mke2fs.conf")
     for library in libraries:

@@ -73,7 +73,7 @@ def pytest_tests(words: str) -> Counts:
     if words:
         command += ["-k", words]
     status = subprocess.run(command, cwd=inside.PROJECT, stdin=subprocess.DEVNULL, check=False,
-                            env=dict(os.environ, PYTHONPATH=str(inside.PROJECT / "scripts"))).returncode
+                            env=dict(os.environ, PYTHONPATH=str(inside.PROJECT / "scripts"), PYTHONUNBUFFERED="1")).returncode
     nothing_matched = 5
     if status == nothing_matched and words:
         return 0, 0

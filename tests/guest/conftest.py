@@ -9,9 +9,11 @@ import shutil
 from typing import Any, Callable, Dict, Generator, Iterator, List, Optional, Sequence
 
 import pytest
-from harness import Boot, Controller, Guest, Machine, make_image
+from harness import Boot, Controller, Guest, GuestFailure, Machine, make_image
 from rnvme_tool import inside
 
+TEXT_PATCHING_RACE = "Oops: int3"
+AGAIN = "-again"
 REPORTS = pytest.StashKey[Dict[str, pytest.TestReport]]()
 
 
@@ -52,12 +54,23 @@ def boot(request: pytest.FixtureRequest, folder: pathlib.Path, initrd: pathlib.P
     """Boots guests for one test and ends them with it."""
     guests: List[Guest] = []
 
-    def boot_one(controllers: Sequence[Controller] = (), machine: Optional[Machine] = None, load: bool = True,
-                 parameters: str = "", disks: Optional[int] = None) -> Guest:
-        home = folder / f"guest{len(guests)}"
+    def start_one(home: pathlib.Path, controllers: Sequence[Controller], machine: Optional[Machine]) -> Guest:
         guest = Guest(home, initrd, machine, controllers, inside.driver())
         guests.append(guest)
-        guest.start()
+        try:
+            guest.start()
+        except GuestFailure:
+            # QEMU's threads can lose a race with the kernel's patching of its own text, long before any module.
+            if home.name.endswith(AGAIN) or TEXT_PATCHING_RACE not in guest.serial():
+                raise
+            print(f"the guest died while it booted ({TEXT_PATCHING_RACE}): once more")
+            guests.remove(guest)
+            return start_one(home.with_name(home.name + AGAIN), controllers, machine)
+        return guest
+
+    def boot_one(controllers: Sequence[Controller] = (), machine: Optional[Machine] = None, load: bool = True,
+                 parameters: str = "", disks: Optional[int] = None) -> Guest:
+        guest = start_one(folder / f"guest{len(guests)}", controllers, machine)
         if load:
             guest.load(parameters)
             guest.await_disks(sum(len(c.namespaces) for c in controllers) if disks is None else disks)

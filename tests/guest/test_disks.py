@@ -73,6 +73,15 @@ def test_only_active_and_usable_namespaces_become_disks(boot: Boot, new_image: N
         assert image.read_bytes()[:4096] == pattern, f"namespace {nsid} is not the one that its disk writes to"
 
 
+def test_blocks_longer_than_a_transfer_make_no_disk_and_no_warning(boot: Boot, new_image: NewImage) -> None:
+    images = [new_image(name, 16 * MIB) for name in "ab"]
+    guest = boot([Controller([Namespace(images[0], 65536), Namespace(images[1], 4096)], options={"mdts": 1})], disks=1)
+    told = [line for line in guest.dmesg().splitlines() if "left out" in line]
+    print(guest.disks(), told)
+    assert guest.disks() == [guest.disk(0, 2)]
+    assert len(told) == 1 and "65536 bytes is longer than a transfer of 8192" in told[0]
+
+
 def partition_table(block: int, size: int) -> str:
     """An sfdisk script for two partitions, of 4 MiB from 1 MiB on, and the rest from 6 MiB on but the last MiB."""
     first, second = MIB // block, 6 * MIB // block
@@ -124,7 +133,7 @@ def test_ten_thousand_files_survive_unmount_fsck_and_a_new_mount(boot: Boot, new
     sums = tar_of_many_files(archive)
     guest = boot([Controller([Namespace(archive)]), Controller([Namespace(target, 4096)])])
     disk = f"/dev/{guest.disk(1)}"
-    guest.run(f"modprobe ext4 && mkfs.ext4 -q {disk} && mount -t ext4 {disk} /mnt", 60)
+    guest.run(f"mkfs.ext4 -q {disk} && mount -t ext4 {disk} /mnt", 60)
     guest.run(f"tar -xf /dev/{guest.disk(0)} -C /mnt && umount /mnt", 120)
     print(guest.out(f"fsck.ext4 -fn {disk} 2>&1", 60))
     guest.run(f"mount -t ext4 -o ro {disk} /mnt")

@@ -237,7 +237,7 @@ def test_rmmod_is_refused_while_open_or_mounted_and_works_after(boot: Boot, new_
     print(refused)
     assert refused.status != 0 and "in use" in refused.err
     assert late_use(guest, holder) == (4096, True), "the disk works on after the refusal"
-    guest.run(f"modprobe ext4 && mkfs.ext4 -q /dev/{disk} && mount -t ext4 /dev/{disk} /mnt && "
+    guest.run(f"mkfs.ext4 -q /dev/{disk} && mount -t ext4 /dev/{disk} /mnt && "
               "echo kept >/mnt/file", 60)
     refused = guest.run(["rmmod", guest.driver], check=False)
     assert refused.status != 0 and "in use" in refused.err
@@ -247,11 +247,21 @@ def test_rmmod_is_refused_while_open_or_mounted_and_works_after(boot: Boot, new_
     works_again(guest, image)
 
 
+def test_module_goes_while_a_counter_is_open_and_the_close_is_harmless(boot: Boot, new_image: NewImage) -> None:
+    image = new_image("disk", 16 * MIB)
+    guest = boot([Controller([Namespace(image)])])
+    counter = f"/sys/bus/pci/devices/{guest.pci_address()}/counters/odd_completions"
+    assert guest.out(f"exec 3<{counter}; rmmod {guest.driver} && echo gone; read x <&3 || echo closed; exec 3<&-",
+                     30).split() == ["gone", "closed"]
+    guest.load()
+    works_again(guest, image)
+
+
 def test_unbind_of_a_mounted_disk_does_not_hang(boot: Boot, new_image: NewImage) -> None:
     image = new_image("disk", 32 * MIB)
     guest = boot([Controller([Namespace(image)])])
     disk, address = guest.disk(), guest.pci_address()
-    guest.run(f"modprobe ext4 && mkfs.ext4 -q /dev/{disk} && mount -t ext4 /dev/{disk} /mnt && sync", 60)
+    guest.run(f"mkfs.ext4 -q /dev/{disk} && mount -t ext4 /dev/{disk} /mnt && sync", 60)
     guest.run("dd if=/dev/zero of=/mnt/file bs=1M count=4 status=none; "
               f"echo {address} >{driver_file(guest, 'unbind')}", 60)
     lost = guest.run("sync -f /mnt/file; dd if=/dev/zero of=/mnt/more bs=1M count=4 conv=fsync", 30, check=False)
