@@ -91,6 +91,13 @@ def check_unsafe() -> Finding:
     return found
 
 
+def check_macros() -> Finding:
+    """No macro where `unsafe` is allowed: its expansion could put a caller's tokens inside."""
+    return [f"{relative(path)}: defines a macro; a function cannot put its caller's tokens inside `unsafe`"
+            for path in files(".rs") if relative(path).startswith(UNSAFE_HOME)
+            and re.search(r"\bmacro_rules!", path.read_text())]
+
+
 def check_safety_comments() -> Finding:
     """Every unsafe block and impl is preceded by its SAFETY comment."""
     found = []
@@ -144,6 +151,7 @@ CHECKS: List[Tuple[str, Callable[[], Finding]]] = [
     ("clippy, pure crates", check_clippy_cargo),
     ("clippy, the module", check_clippy_kernel),
     ("unsafe only in " + UNSAFE_HOME, check_unsafe),
+    ("no macros in " + UNSAFE_HOME, check_macros),
     ("SAFETY comments", check_safety_comments),
     ("house rules", check_house),
     ("shellcheck", check_shell),
