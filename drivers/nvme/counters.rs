@@ -75,6 +75,13 @@ impl Counters {
         }
     }
 
+    /// An admin command was answered, and no interrupt said so.
+    #[cold]
+    pub(crate) fn interrupt_missing(&self) {
+        let controller = self.controller;
+        pr_warn!("rnvme{controller}: an admin command was answered without an interrupt; polling from now on\n");
+    }
+
     /// An interrupt came without a completion. On a shared line that is no fault.
     #[cold]
     pub(crate) fn spurious(&self) {
