@@ -9,6 +9,8 @@
 //!
 //! - Nothing relies on a destructor running: what C code calls back into owns its data by
 //!   reference count, or is tied to the device by devres, which undoes it at unbind.
+//!   Coherent memory and register mappings are only kept by reference count, as the kernel crate's
+//!   own coherent memory is: leaked, they outlive the binding, which `dma` and `io` say.
 //! - Raw pointers to C structures come from the kernel crate's `repr(transparent)` types, by the
 //!   casts in [`raw`] alone.
 //! - What a device can write is never seen through a reference: only whole machine words are
