@@ -92,7 +92,7 @@ impl<'bound> Controller<'bound> {
 
         let vectors = hardware.set_up_queues(&instance, &counters)?;
         let queues = hardware.queues()?;
-        let counter_files = counters::add_files(pdev.as_ref(), &queues, counters)?;
+        let counter_files = counters::add_files(pdev.as_ref(), hardware.queues()?, counters)?;
         let mut disks = KVec::new();
         let set = if queues.is_empty() {
             dev_warn!(pdev, "{instance}: no I/O queues, so no disks\n");
@@ -123,8 +123,7 @@ impl<'bound> Controller<'bound> {
 impl Drop for Controller<'_> {
     fn drop(&mut self) {
         let pdev = self.hardware.pdev;
-        let status = self.hardware.registers.status();
-        if !status.is_gone() && status.rdy() && !status.cfs() {
+        if self.hardware.registers.is_working() {
             return;
         }
         // Nothing in flight will be answered: end it first, since everything below waits for it.

@@ -43,36 +43,43 @@ impl Counters {
         }
     }
 
-    /// Counts an event; says whether the log is to have a line about it.
-    fn count(counter: &AtomicU64) -> bool {
-        counter.fetch_add(1, Ordering::Relaxed) < LOG_LIMIT
+    /// Counts an event on queue `qid`; the first ones are logged.
+    fn count(&self, counter: &AtomicU64, qid: u16, what: fmt::Arguments<'_>) {
+        if counter.fetch_add(1, Ordering::Relaxed) < LOG_LIMIT {
+            let controller = self.controller;
+            pr_warn!("rnvme{controller}, queue {qid}: {what}\n");
+        }
     }
 
     /// A command of I/O queue `qid` failed with `status`.
     #[cold]
     pub(crate) fn failed(&self, qid: u16, status: Status) {
-        if Self::count(&self.failed_commands) {
-            let (controller, status) = (self.controller, Show(status));
-            pr_warn!("rnvme{controller}, queue {qid}: a command failed: {status}\n");
-        }
+        let status = Show(status);
+        self.count(
+            &self.failed_commands,
+            qid,
+            fmt!("a command failed: {status}"),
+        );
     }
 
     /// A completion on queue `qid` named no command in flight, and has been dropped.
     #[cold]
     pub(crate) fn dropped(&self, qid: u16, cid: u16) {
-        if Self::count(&self.dropped_completions) {
-            let controller = self.controller;
-            pr_warn!("rnvme{controller}, queue {qid}: a completion for command id {cid:#06x}, which is not in flight, was dropped\n");
-        }
+        self.count(
+            &self.dropped_completions,
+            qid,
+            fmt!("a completion for command id {cid:#06x}, which is not in flight, was dropped"),
+        );
     }
 
     /// A completion on queue `qid` had a submission queue id or head that makes no sense.
     #[cold]
     pub(crate) fn odd(&self, qid: u16, sq_id: u16, sq_head: u16) {
-        if Self::count(&self.odd_completions) {
-            let controller = self.controller;
-            pr_warn!("rnvme{controller}, queue {qid}: a completion speaks of submission queue {sq_id}, head {sq_head}; only its command id is used\n");
-        }
+        self.count(
+            &self.odd_completions,
+            qid,
+            fmt!("a completion speaks of submission queue {sq_id}, head {sq_head}; only its command id is used"),
+        );
     }
 
     /// An admin command was answered, and no interrupt said so.
@@ -141,15 +148,9 @@ fn print(f: &mut fmt::Formatter<'_>, counter: &AtomicU64) -> fmt::Result {
 /// Makes the folder `counters` of the PCI device, which is removed when the value is dropped.
 pub(crate) fn add_files(
     dev: &Device<Bound>,
-    queues: &[Arc<IoQueue>],
+    queues: KVec<Arc<IoQueue>>,
     counters: Arc<Counters>,
 ) -> Result<Group<Shown>> {
-    let mut shown = Shown {
-        queues: KVec::with_capacity(queues.len(), GFP_KERNEL)?,
-        counters,
-    };
-    for queue in queues {
-        shown.queues.push(queue.clone(), GFP_KERNEL)?;
-    }
+    let shown = Shown { queues, counters };
     Group::add(dev, Some(c"counters"), shown, &FILES)
 }

@@ -242,14 +242,10 @@ impl<'bound> Hardware<'bound> {
         }
     }
 
-    /// The queue pairs that can be used.
+    /// The queue pairs, all of which exist in the controller once they are set up.
     pub(crate) fn queues(&self) -> Result<KVec<Arc<IoQueue>>> {
         let mut queues = KVec::with_capacity(self.pairs.len(), GFP_KERNEL)?;
-        for pair in self
-            .pairs
-            .iter()
-            .filter(|pair| pair.created == Created::Both)
-        {
+        for pair in &self.pairs {
             queues.push(pair.queue.clone(), GFP_KERNEL)?;
         }
         Ok(queues)
@@ -298,8 +294,7 @@ impl<'bound> Hardware<'bound> {
     /// Shuts the controller down in order, as far as it goes along, and disables it.
     fn shut_down(&mut self) -> Result {
         // One that never got ready, or has failed, takes no commands and no notification.
-        let status = self.registers.status();
-        if !status.is_gone() && status.rdy() && !status.cfs() {
+        if self.registers.is_working() {
             if let Err(error) = self.delete_queues() {
                 dev_warn!(
                     self.pdev,

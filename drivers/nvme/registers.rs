@@ -54,6 +54,13 @@ impl Registers {
         self.status().is_gone()
     }
 
+    /// Whether the controller is there, ready and has not failed: whether it can be expected to
+    /// answer a command.
+    pub(crate) fn is_working(&self) -> bool {
+        let status = self.status();
+        !status.is_gone() && status.rdy() && !status.cfs()
+    }
+
     /// The size of the register BAR in bytes.
     pub(crate) fn len(&self) -> usize {
         self.mmio.len()

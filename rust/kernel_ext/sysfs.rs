@@ -104,7 +104,9 @@ impl<T: Send + Sync> Files<T> {
         files.created = true;
         Ok(files)
     }
+}
 
+impl<T: 'static> Files<T> {
     fn kobject(&self) -> *mut bindings::kobject {
         // SAFETY: The device is valid, so its embedded object is.
         unsafe { &raw mut (*raw::device(&self.dev)).kobj }
@@ -115,10 +117,7 @@ impl<T: 'static> Drop for Files<T> {
     fn drop(&mut self) {
         if self.created {
             // SAFETY: By the invariant sysfs knows the group; the call waits for readers.
-            unsafe {
-                let kobject = &raw mut (*raw::device(&self.dev)).kobj;
-                bindings::sysfs_remove_group(kobject, &*self.group);
-            }
+            unsafe { bindings::sysfs_remove_group(self.kobject(), &*self.group) };
         }
     }
 }

@@ -65,7 +65,9 @@ unsafe impl<T: Operations> Send for TagSet<T> {}
 unsafe impl<T: Operations> Sync for TagSet<T> {}
 
 impl<T: Operations> TagSet<T> {
-    /// Makes a tag set for disks of `dev`, with memory of its NUMA node. May sleep; fails with the C function's errno.
+    /// Makes a tag set for disks of `dev`, with memory of its NUMA node.
+    ///
+    /// May sleep; fails with the C function's errno.
     pub fn new(
         dev: &device::Device<Bound>,
         config: TagSetConfig,
