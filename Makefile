@@ -9,7 +9,7 @@ RNVME := $(PYTHON) $(CURDIR)/scripts/rnvme.py
 # What a person may set for kbuild on the command line goes on to it.
 KBUILD_VARS := $(foreach v,CC LLVM V W CLIPPY,$(if $(filter command line,$(origin $(v))),$(v)=$($(v))))
 
-export TESTS RNVME_DRIVER
+export TESTS KERNEL TIME RNVME_DRIVER
 
 .PHONY: module run test shell check clean distclean help
 module: ## build rnvme.ko for the stock Debian kernel, or against KDIR=/a/prepared/tree

@@ -4,7 +4,8 @@
 Each command gets a mount and a pid namespace of its own: nothing is ever mounted
 where the host sees it, and when the command is interrupted, everything that it
 started dies with it. Fixed paths inside, so that no path of the host gets into
-what is built: /rnvme (the project), /kernel (source and build folder), /cache.
+what is built: /rnvme (the project), /kernel (source and the stock kernel's build
+folder), /debug and /uml (the build folders of the kernels that we make), /cache.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ import subprocess
 from typing import Dict, List, Tuple
 
 CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
-MOUNT_POINTS = ("rnvme", "kernel", "cache", "dev", "proc", "sys", "tmp")
+MOUNT_POINTS = ("rnvme", "kernel", "debug", "uml", "cache", "dev", "proc", "sys", "tmp")
 PASSED_ON = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
-             "TERM", "COLUMNS", "TESTS", "RNVME_DRIVER", "RNVME_COMMIT", "SOURCE_DATE_EPOCH")
+             "TERM", "COLUMNS", "TESTS", "KERNEL", "TIME", "RNVME_DRIVER", "RNVME_SEED", "RNVME_COMMIT",
+             "SOURCE_DATE_EPOCH")
 
 # Whoever runs this may die in any way: the namespaces, and all in them, die with it.
 CONTAINED = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child"]

@@ -28,7 +28,9 @@ from typing import Any, Callable, Coroutine, Deque, Dict, List, Optional, Sequen
 from qemu.qmp import EventListener, ExecuteError, Message, QMPClient, QMPError
 
 from .failure import Failure
-from .machine import Controller, Machine, common_arguments, controller_arguments, root_port
+from .kernel import Kernel
+from .machine import (SPARE_PORTS, Controller, Machine, common_arguments, controller_arguments, controller_device,
+                      namespace_backend, namespace_device, root_port, root_port_arguments)
 
 BOOT_SECONDS = 90.0
 LAST_LINES = 40
@@ -65,16 +67,23 @@ class Result:
 
 
 class Guest:
-    """One guest; a context manager. `driver` is the one under test: "rnvme", or "nvme" (the stock one)."""
+    """One guest; a context manager. `driver` is the one under test: "rnvme", or "nvme" (the stock one).
 
-    def __init__(self, folder: pathlib.Path, initrd: pathlib.Path, machine: Optional[Machine] = None,
-                 controllers: Sequence[Controller] = (), driver: str = "rnvme") -> None:
+    With a `snapshot` it is restored from that file and its controllers are plugged in before it goes on;
+    without one it boots, and finds its controllers then.
+    """
+
+    def __init__(self, folder: pathlib.Path, kernel: Kernel, initrd: pathlib.Path, machine: Optional[Machine] = None,
+                 controllers: Sequence[Controller] = (), driver: str = "rnvme",
+                 snapshot: Optional[pathlib.Path] = None) -> None:
         self.folder = folder
+        self.kernel = kernel
         self.machine = machine or Machine()
         self.controllers = list(controllers)
         self.driver = driver
         self.boot_seconds = 0.0
         self._initrd = initrd
+        self._snapshot = snapshot
         self._cleanup = contextlib.ExitStack()
         self._loop = asyncio.new_event_loop()
         self._qmp = QMPClient("qmp")
@@ -96,20 +105,71 @@ class Guest:
         self.close()
 
     def start(self) -> None:
-        """Starts QEMU and waits until the guest agent answers."""
+        """Starts QEMU and waits until the guest agent answers and every controller is on its bus."""
         began = time.monotonic()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        thread.start()
-        self._cleanup.callback(self._end_loop, thread)
+        self._begin()
         try:
-            self._launch()
-            self.wait_event("VSERPORT_CHANGE", BOOT_SECONDS, lambda data: bool(data.get("open")))
-            self.agent("guest-ping", timeout=30)
+            if self._snapshot is None:
+                self._launch([arg for index, one in enumerate(self.controllers)
+                              for arg in controller_arguments(index, one)])
+                self._await_agent()
+            else:
+                self._launch([*_spare_ports(), "-incoming", "defer"])
+                self._restore(self._snapshot)
         except BaseException:
             self.close()
             raise
         self.boot_seconds = time.monotonic() - began
+
+    def save(self, path: pathlib.Path) -> None:
+        """Boots with root ports and nothing behind them, and writes the snapshot that guests are restored from."""
+        self._begin()
+        try:
+            self._launch(_spare_ports())
+            self._await_agent()
+            self.qmp("stop")
+            self._prepare_migration()
+            self.qmp("migrate", uri=f"file:{path}")
+            self._await_migration()
+        finally:
+            self.close()
+
+    def _begin(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        thread.start()
+        self._cleanup.callback(self._end_loop, thread)
+
+    def _await_agent(self) -> None:
+        self.wait_event("VSERPORT_CHANGE", BOOT_SECONDS, lambda data: bool(data.get("open")))
+        self.agent("guest-ping", timeout=30)
+
+    def _prepare_migration(self) -> None:
+        self.qmp("migrate-set-capabilities", capabilities=[
+            {"capability": name, "state": True} for name in ("events", "mapped-ram")])
+
+    def _await_migration(self) -> None:
+        ended = self.wait_event("MIGRATION", 60, lambda data: data.get("status") in ("completed", "failed"))
+        if ended["status"] == "failed":
+            raise GuestFailure(f"the snapshot failed: {self.qmp('query-migrate').get('error-desc', 'no reason given')}")
+
+    def _restore(self, snapshot: pathlib.Path) -> None:
+        self._prepare_migration()
+        self.qmp("migrate-incoming", uri=f"file:{snapshot}")
+        self._await_migration()
+        for index, controller in enumerate(self.controllers):
+            driver, options = controller_device(index, controller)
+            self.device_add(driver, **options)
+            for nsid, namespace in enumerate(controller.namespaces, start=1):
+                self.qmp("blockdev-add", **namespace_backend(index, nsid, namespace))
+                driver, options = namespace_device(index, nsid, namespace)
+                self.device_add(driver, **options)
+        self.qmp("cont")
+        self.agent("guest-ping", timeout=30)
+        if self.controllers:
+            ports = " ".join(root_port(index) for index in range(len(self.controllers)))
+            self.run(f"for p in {ports}; do until grep -qs 0x0108 /sys/bus/pci/devices/$p/*/class; "
+                     "do sleep 0.02; done; done", 30)
 
     def close(self) -> None:
         """Kills QEMU, whatever it does: a hung one ignores anything milder."""
@@ -141,8 +201,9 @@ class Guest:
         return self._call(self._qmp.execute(command, named or None), timeout, f"QMP {command}")
 
     def device_add(self, driver: str, **options: Any) -> None:
-        """QMP device_add; property names are taken as they are."""
-        self._call(self._qmp.execute("device_add", {"driver": driver, **options}), 30, "QMP device_add")
+        """QMP device_add; property names are taken as they are, and "on" and "off" as on a command line."""
+        typed = {key: {"on": True, "off": False}.get(str(value), value) for key, value in options.items()}
+        self._call(self._qmp.execute("device_add", {"driver": driver, **typed}), 30, "QMP device_add")
 
     def wait_event(self, name: str, timeout: float,
                    matches: Callable[[Dict[str, Any]], bool] = lambda data: True) -> Dict[str, Any]:
@@ -244,15 +305,14 @@ class Guest:
 
     # --- within --------------------------------------------------------------
 
-    def _launch(self) -> None:
+    def _launch(self, devices: List[str]) -> None:
         sockets = pathlib.Path(self._cleanup.enter_context(tempfile.TemporaryDirectory()))
         connections = [
             "-serial", f"file:{self.folder / 'serial.log'}",
             "-chardev", f"socket,id=qmp,path={sockets / 'qmp'}", "-object", "monitor-qmp,id=monitor,chardev=qmp",
             "-chardev", f"socket,id=agent,path={sockets / 'agent'}", "-device", "virtio-serial-pci",
             "-device", f"virtserialport,id=agent-port,chardev=agent,name={AGENT_PORT}"]
-        disks = [arg for index, one in enumerate(self.controllers) for arg in controller_arguments(index, one)]
-        command = common_arguments(self.machine, self._initrd) + connections + disks
+        command = common_arguments(self.machine, self.kernel, self._initrd) + connections + devices
         (self.folder / "qemu.args").write_text("\n".join(command) + "\n")
         self._call(self._listen(sockets), 10, "listening")
         errors = self._cleanup.enter_context(open(self.folder / "qemu.log", "wb"))
@@ -342,6 +402,10 @@ class Guest:
         thread.join(5)
         if not thread.is_alive():
             self._loop.close()
+
+
+def _spare_ports() -> List[str]:
+    return [arg for index in range(SPARE_PORTS) for arg in root_port_arguments(index)]
 
 
 class Job:

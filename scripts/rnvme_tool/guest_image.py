@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """The guest's initramfs, in two parts that the kernel unpacks one after the other.
 
-The base (tools with their libraries, the stock kernel's modules, the kernel's
-selftest runner) is cached; the small second part (rnvme.ko and the tests of this
-tree) is made for every run. Both are uncompressed: under TCG that boots fastest.
+The base (tools with their libraries, the kernel's selftest runner) is cached; the
+small second part (the modules for the guest's kernel, rnvme.ko among them, and the
+tests of this tree) is made for every run. Both are uncompressed: under TCG that boots fastest.
 This runs inside the build root.
 """
 
@@ -31,7 +31,7 @@ FOLDERS = """dev proc sys run tmp root mnt etc usr/bin usr/sbin usr/lib/rnvme us
 var/run var/tmp kselftest""".split()
 
 
-def make_base(output: pathlib.Path, release: str) -> None:
+def make_base(output: pathlib.Path) -> None:
     """Writes the cached part of the image."""
     with tempfile.TemporaryDirectory() as folder:
         tree = pathlib.Path(folder)
@@ -41,7 +41,6 @@ def make_base(output: pathlib.Path, release: str) -> None:
             (tree / name).mkdir(parents=True, exist_ok=True)
         _add_busybox(tree)
         _add_programs(tree)
-        _add_modules(tree, release)
         _add_selftest_runner(tree)
         (tree / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/bash\n")
         (tree / "etc/group").write_text("root:x:0:\n")
@@ -51,13 +50,17 @@ def make_base(output: pathlib.Path, release: str) -> None:
         pack(tree, output)
 
 
-def make_overlay(output: pathlib.Path, module: pathlib.Path) -> None:
-    """Writes this run's part: the module, and the tests that run in the guest."""
+def make_overlay(output: pathlib.Path, modules: pathlib.Path, module: pathlib.Path, self_test: pathlib.Path) -> None:
+    """Writes this run's part: the kernel's modules, ours, and the tests that run in the guest."""
     with tempfile.TemporaryDirectory() as folder:
         tree = pathlib.Path(folder)
-        (tree / "usr/lib/rnvme").mkdir(parents=True)
-        if module.exists():
-            shutil.copy(module, tree / "usr/lib/rnvme/rnvme.ko")
+        _add_modules(tree, modules)
+        for file, name in ((module, "rnvme.ko"), (self_test, "self_test/rnvme.ko")):
+            if file.exists():
+                target = tree / "usr/lib/rnvme" / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                # Line numbers stay on the host, where addresses are looked up; in the guest they would be memory.
+                subprocess.run(["strip", "--strip-debug", "-o", str(target), str(file)], check=True)
         source = PROJECT / "tests/kselftest"
         tests = tree / "kselftest/rnvme"
         tests.mkdir(parents=True)
@@ -131,14 +134,17 @@ def _copy_resolved(library: str, tree: pathlib.Path) -> None:
     shutil.copy(os.path.realpath(library), target)
 
 
-def _add_modules(tree: pathlib.Path, release: str) -> None:
-    source = pathlib.Path("/usr/lib/modules") / release
+def _add_modules(tree: pathlib.Path, source: pathlib.Path) -> None:
     needs = {}
     for line in (source / "modules.dep").read_text().splitlines():
         path, _, rest = line.partition(":")
         needs[pathlib.Path(path).name.split(".")[0]] = [path, *rest.split()]
-    target = tree / "usr/lib/modules" / release
+    target = tree / "usr/lib/modules" / source.name
+    target.mkdir(parents=True)
+    builtin = (source / "modules.builtin").read_text()
     for name in MODULES:
+        if f"/{name}.ko" in builtin:
+            continue
         for path in needs[name]:
             file = target / path.replace(".ko.xz", ".ko")
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -146,7 +152,10 @@ def _add_modules(tree: pathlib.Path, release: str) -> None:
             file.write_bytes(lzma.decompress(data) if path.endswith(".xz") else data)
     for name in ("modules.builtin", "modules.builtin.modinfo", "modules.order"):
         shutil.copy(source / name, target)
-    subprocess.run(["depmod", "--basedir", str(tree), release], check=True)
+    # depmod looks below /lib, which is a link in the base part.
+    (tree / "lib").symlink_to("usr/lib")
+    subprocess.run(["depmod", "--basedir", str(tree), source.name], check=True)
+    (tree / "lib").unlink()
 
 
 def _add_selftest_runner(tree: pathlib.Path) -> None:

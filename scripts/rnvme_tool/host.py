@@ -13,19 +13,19 @@ import pathlib
 import shutil
 import subprocess
 import sys
-from typing import Callable, Dict, Tuple
+from typing import Callable, Dict, List, Sequence, Tuple
 
 from . import module as module_build
 from .cache import Cache, cache_folder, key_of, need_space, remove_tree
 from .enter import Root, environment
 from .failure import Failure
-from .kernel import prepare_kernel
+from .kernel import DEBUG, MOUNTED, NAMES, STOCK, Kernel, prepare_debug, prepare_stock, read_kernel
 from .root import BuildRoot, prepare_root
 from .steps import Progress, Step, wait_or_kill
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = PROJECT / "build"
-PREPARING = 4
+INTERACTIVE = ("shell", "gdb")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,33 +33,52 @@ class Prepared:
     """What is ready for commands inside the root."""
 
     root: Root
-    release: str
+    kernels: List[Kernel]
     image: pathlib.Path
-    module: pathlib.Path
+    progress: Progress
 
 
-def prepare(total: int, with_module: bool = True) -> Tuple[Prepared, Progress]:
-    """Makes, or finds, everything that a guest needs."""
-    cache, progress, base, root = prepare_kernel_only(total)
-    image = _prepare_image(cache, base, root, progress)
-    if with_module and (os.environ.get("RNVME_DRIVER") or "rnvme") == "rnvme":
-        module = module_build.build_in_root(PROJECT, root, base.release, progress)
-    else:
-        module = module_build.output_folder(PROJECT, base.release) / "rnvme.ko"
-        progress.kept("module", "not needed here")
-    return Prepared(root.with_bind(cache.folder, "/cache"), base.release, image, module), progress
+def kernel_names(default: Sequence[str]) -> List[str]:
+    """The kernels that the environment's KERNEL picks; `default` when it picks none."""
+    chosen = os.environ.get("KERNEL", "")
+    if not chosen:
+        return list(default)
+    if chosen not in NAMES:
+        raise Failure(f"KERNEL={chosen} is none of the kernels: give one of {', '.join(NAMES)}")
+    return [chosen]
 
 
-def prepare_kernel_only(total: int) -> Tuple[Cache, Progress, BuildRoot, Root]:
-    """The build root and the kernel's build folder, with this project mounted."""
+def prepare(names: Sequence[str], own_steps: int, mistakes: bool = False) -> Prepared:
+    """Makes, or finds, everything that guests with these kernels need; `mistakes` adds the self-test module."""
+    mistakes = mistakes and DEBUG in names
+    total = 3 + (DEBUG in names) + len(names) + mistakes + own_steps
+    cache, base, prepared = prepare_kernels(names, total)
+    image = _prepare_image(cache, base, prepared.root, prepared.progress)
+    for kernel in prepared.kernels:
+        if (os.environ.get("RNVME_DRIVER") or "rnvme") == "rnvme":
+            module_build.build_in_root(PROJECT, prepared.root, kernel, prepared.progress)
+        else:
+            prepared.progress.kept(f"module for the {kernel.name} kernel", "not needed here")
+        if mistakes and kernel.name == DEBUG:
+            module_build.build_self_test(PROJECT, prepared.root, kernel, prepared.progress)
+    return dataclasses.replace(prepared, root=prepared.root.with_bind(cache.folder, "/cache"), image=image)
+
+
+def prepare_kernels(names: Sequence[str], total: int) -> Tuple[Cache, BuildRoot, Prepared]:
+    """The build root and these kernels, with this project mounted."""
     become_root()
     cache = Cache(cache_folder())
     BUILD.mkdir(exist_ok=True)
     need_space(BUILD, 0.5, "the build")
     progress = Progress(total, BUILD / "logs")
     base = prepare_root(cache, progress)
-    root = prepare_kernel(cache, base, progress).with_bind(PROJECT, "/rnvme")
-    return cache, progress, base, root
+    # The debug kernel is built from the source in the stock kernel's folder.
+    root = prepare_stock(cache, base, progress)
+    if DEBUG in names:
+        root = prepare_debug(cache, base, root, PROJECT, progress)
+    folders = {target: source for source, target in root.binds}
+    kernels = [read_kernel(folders[MOUNTED[name]]) for name in names]
+    return cache, base, Prepared(root.with_bind(PROJECT, "/rnvme"), kernels, pathlib.Path(), progress)
 
 
 def become_root() -> None:
@@ -70,7 +89,8 @@ def become_root() -> None:
         raise Failure("this needs root (for mmdebstrap and chroot) and there is no sudo: run it as root")
     print("this needs root (for mmdebstrap and chroot): going on through sudo", flush=True)
     kept = [f"RNVME_CACHE={cache_folder()}"]
-    kept += [f"{name}={os.environ[name]}" for name in ("http_proxy", "https_proxy", "no_proxy", "TESTS", "RNVME_DRIVER")
+    kept += [f"{name}={os.environ[name]}" for name in ("http_proxy", "https_proxy", "no_proxy", "TESTS", "KERNEL", "TIME", "RNVME_DRIVER",
+                                                "RNVME_SEED")
              if os.environ.get(name)]
     os.execvp("sudo", ["sudo", "env", *kept, sys.executable, *sys.argv])
 
@@ -88,21 +108,22 @@ def _prepare_image(cache: Cache, base: BuildRoot, root: Root, progress: Progress
 
 def _make_image(folder: pathlib.Path, base: BuildRoot, root: Root, step: Step) -> None:
     step.run(root.with_bind(folder, "/cache").command(["python3", "/rnvme/scripts/rnvme.py", "inside", "image"]),
-             env=environment(RNVME_RELEASE=base.release))
+             env=environment())
 
 
-def run_inside(prepared: Prepared, work: str, first_step: int, total: int) -> int:
+def run_inside(prepared: Prepared, work: str) -> int:
     """Runs one of the inside commands, and hands what it built back to who called sudo."""
+    progress = prepared.progress
     env = environment(
-        RNVME_RELEASE=prepared.release, RNVME_COMMIT=_commit(),
+        RNVME_KERNELS=" ".join(kernel.name for kernel in prepared.kernels), RNVME_COMMIT=_commit(),
         RNVME_GUEST_IMAGE=f"/cache/{prepared.image.parent.name}/{prepared.image.name}",
-        RNVME_MODULE=f"/rnvme/{prepared.module.relative_to(PROJECT)}",
-        RNVME_FIRST_STEP=str(first_step), RNVME_STEPS=str(total))
+        RNVME_FIRST_STEP=str(progress.next), RNVME_STEPS=str(progress.total))
     command = prepared.root.command(["python3", "/rnvme/scripts/rnvme.py", "inside", work])
     try:
         # The interactive guest needs the terminal; nothing else may read from it.
-        stdin = None if work == "shell" else subprocess.DEVNULL
-        return wait_or_kill(subprocess.Popen(command, env=env, stdin=stdin, start_new_session=work != "shell"))
+        interactive = work in INTERACTIVE
+        stdin = None if interactive else subprocess.DEVNULL
+        return wait_or_kill(subprocess.Popen(command, env=env, stdin=stdin, start_new_session=not interactive))
     finally:
         give_back(BUILD)
 
@@ -123,11 +144,10 @@ def _commit() -> str:
     return done.stdout.strip() or "unknown"
 
 
-def _command_inside(work: str, own_steps: int) -> Callable[[argparse.Namespace], int]:
+def _command_inside(work: str, own_steps: int, kernels: Sequence[str] = (STOCK,),
+                    mistakes: bool = False) -> Callable[[argparse.Namespace], int]:
     def command(_: argparse.Namespace) -> int:
-        total = PREPARING + own_steps
-        prepared, _progress = prepare(total)
-        return run_inside(prepared, work, PREPARING + 1, total)
+        return run_inside(prepare(kernel_names(kernels), own_steps, mistakes), work)
     return command
 
 
@@ -136,8 +156,10 @@ def command_module(arguments: argparse.Namespace) -> int:
     if arguments.kdir is not None:
         built = module_build.build_against(PROJECT, arguments.kdir.absolute(), arguments.variables)
     else:
-        _cache, progress, base, root = prepare_kernel_only(3)
-        built = module_build.build_in_root(PROJECT, root, base.release, progress, "module", *arguments.variables)
+        names = kernel_names([STOCK])
+        _cache, _base, prepared = prepare_kernels(names, 3 + (DEBUG in names))
+        built = module_build.build_in_root(PROJECT, prepared.root, prepared.kernels[0], prepared.progress,
+                                           *arguments.variables)
         give_back(BUILD)
     print(f"built {built.relative_to(PROJECT)}")
     return 0
@@ -163,9 +185,9 @@ def command_distclean(arguments: argparse.Namespace) -> int:
 COMMANDS: Dict[str, Tuple[Callable[[argparse.Namespace], int], str]] = {
     "module": (command_module, "build rnvme.ko, for the stock kernel or against --kdir"),
     "run": (_command_inside("run", 2), "boot a guest, load the module, run fio, print a table"),
-    "test": (_command_inside("test", 2), "run every test"),
+    "test": (_command_inside("test", 0, NAMES, mistakes=True), "run every test, on both kernels"),
     "shell": (_command_inside("shell", 0), "an interactive guest with the module loaded"),
-    "check": (_command_inside("check", 1), "formatting, lints and the tests that need no guest"),
+    "check": (_command_inside("check", 0), "formatting, lints and the tests that need no guest"),
     "clean": (command_clean, "remove what was built"),
     "distclean": (command_distclean, "remove what was built and the cache"),
 }

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pathlib
 from typing import Callable, Dict
 
-from . import guest_image, inside
+from . import guest_image
 from .inside_check import run_check
 from .inside_run import run_demo
 from .inside_shell import run_shell
@@ -15,7 +15,7 @@ from .inside_test import run_tests
 
 def make_image() -> int:
     """Makes the cached part of the guest image."""
-    guest_image.make_base(pathlib.Path("/cache/base.cpio"), inside.release())
+    guest_image.make_base(pathlib.Path("/cache/base.cpio"))
     return 0
 
 

@@ -31,7 +31,8 @@ def run_demo() -> int:
     print(f"QEMU runs with {accel.upper()} ({why})", flush=True)
     progress = inside.progress()
     images = pathlib.Path(tempfile.mkdtemp(prefix="disks-"))
-    guest = Guest(folder, inside.make_initrd(), Machine(), _controllers(images), inside.driver())
+    kernel = inside.kernels()[0]
+    guest = Guest(folder, kernel, inside.make_initrd(kernel), Machine(), _controllers(images), inside.driver())
     with contextlib.closing(guest):
         with progress.step("guest boot"):
             guest.start()
@@ -71,7 +72,7 @@ def report(figures: List[Figures], accel: str, boot_seconds: float) -> None:
     """Writes build/run.json."""
     version = subprocess.run(["qemu-system-x86_64", "--version"], check=True, text=True, stdout=subprocess.PIPE)
     data = {
-        "driver": inside.driver(), "kernel": inside.release(), "commit": inside.commit(), "accelerator": accel,
+        "driver": inside.driver(), "kernel": inside.kernels()[0].release, "commit": inside.commit(), "accelerator": accel,
         "qemu": version.stdout.splitlines()[0], "boot_seconds": round(boot_seconds, 2),
         "seconds_per_job": SECONDS, "results": [dataclasses.asdict(f) for f in figures]}
     (inside.BUILD / "run.json").write_text(json.dumps(data, indent=2) + "\n")

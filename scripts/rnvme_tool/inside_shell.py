@@ -24,7 +24,8 @@ def run_shell() -> int:
                   Namespace(make_image(folder / "b.img", IMAGE_BYTES), 4096)]
     machine = Machine(kernel_args=f"rnvme.shell rnvme.driver={inside.driver()}")
     print("booting; `exit` ends the guest, Ctrl-A X kills it", flush=True)
-    command = common_arguments(machine, inside.make_initrd()) + [
+    kernel = inside.kernels()[0]
+    command = common_arguments(machine, kernel, inside.make_initrd(kernel)) + [
         "-chardev", "stdio,id=console,mux=on,signal=off", "-serial", "chardev:console",
         *controller_arguments(0, Controller(namespaces))]
     status = subprocess.run(command, check=False).returncode

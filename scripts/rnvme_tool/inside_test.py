@@ -1,98 +1,106 @@
 # SPDX-License-Identifier: GPL-2.0
-"""`make test`: the Cargo tests, then pytest; one line a test, the count as the last line."""
+"""`make test`: what needs no guest first, then the stock kernel's guests, then the debug kernel's.
+
+One line a test with its time, a summary, and `N passed, N failed` as the last line;
+all of it is in build/test.xml as well (JUnit).
+"""
 
 from __future__ import annotations
 
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
-import xml.etree.ElementTree
-from typing import List, Tuple
+import time
+from typing import Callable, List, Tuple
 
-from . import inside
+from . import inside, junit
+from .cargo_tests import run_cargo_tests
 from .failure import Failure
+from .junit import Case
 
-COUNTS = re.compile(r"^test result: \S+ (\d+) passed; (\d+) failed", re.MULTILINE)
-Counts = Tuple[int, int]
+# pytest ends with this status when no test was picked.
+NOTHING_PICKED = 5
 
 
 def run_tests() -> int:
     """Runs everything, or what TESTS picks; status 0 only when something ran and nothing failed."""
     words = os.environ.get("TESTS", "")
-    print("cargo test", flush=True)
-    cargo = cargo_tests(words)
-    print("pytest", flush=True)
-    guests = pytest_tests(words)
-    passed, failed = cargo[0] + guests[0], cargo[1] + guests[1]
-    if passed + failed == 0:
+    cases: List[Case] = []
+    spent: List[Tuple[str, int, int, float]] = []
+    for name, stage in STAGES:
+        began = time.monotonic()
+        print(name, flush=True)
+        own = stage(words)
+        cases += own
+        spent.append((name, *junit.count(own), time.monotonic() - began))
+    junit.write(inside.BUILD / "test.xml", cases)
+    passed, failed = junit.count(cases)
+    if not cases:
         raise Failure(f"no test matches TESTS={words}: give words of the names that `make test` prints")
+    print("summary", flush=True)
+    for name, good, bad, seconds in spent:
+        print(f"  {name:32} {good:4} passed {bad:4} failed {seconds:7.0f} s")
+    for case in cases:
+        if case.outcome != "ok":
+            print(case.line())
     line = f"{passed} passed, {failed} failed"
     (inside.BUILD / "test-result.txt").write_text(line + "\n")
     print(line, flush=True)
     return 1 if failed else 0
 
 
-def cargo_tests(words: str = "", lines_shown: bool = True) -> Counts:
-    """Runs the Cargo workspace's tests. What does not build counts as one failure."""
+def picked(words: str, name: str) -> bool:
+    """Whether TESTS picks a stage that is one test of its own."""
+    return not words or any(word.lower() in name for word in words.split() if word not in ("or", "and", "not"))
+
+
+def cargo_stage(words: str) -> List[Case]:
+    """The tests of the protocol, and whatever else builds on the host."""
     if re.search(r"\b(and|not)\b", words):
         print("  (left out: Cargo can only pick tests by one word or another)", flush=True)
-        return 0, 0
-    log = inside.BUILD / "logs/cargo-test.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    command = ["cargo", "test", "--locked", "--manifest-path", str(inside.PROJECT / "Cargo.toml"), "--no-fail-fast"]
-    picked = [word for word in words.split() if word != "or"]
-    process = subprocess.Popen([*command, "--", *picked], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, text=True)
-    lines: List[str] = []
-    assert process.stdout is not None
-    for line in process.stdout:
-        lines.append(line)
-        if lines_shown and (re.match(r"test .* \.\.\. ", line) or line.startswith(("error", "thread "))):
-            print("  " + line.rstrip(), flush=True)
-    status = process.wait()
-    text = "".join(lines)
-    log.write_text(text)
-    passed = sum(int(found[0]) for found in COUNTS.findall(text))
-    failed = sum(int(found[1]) for found in COUNTS.findall(text))
-    if status != 0:
-        print("".join(lines[-20:]) + f"cargo test failed; its log is {log.relative_to(inside.PROJECT)}", flush=True)
-        failed = max(failed, 1)
-    return passed, failed
+        return []
+    return run_cargo_tests([word for word in words.split() if word != "or"])
 
 
-def pytest_tests(words: str) -> Counts:
-    """Runs the host's and the guest's tests; the counts come from pytest's own report."""
+def pytest_stage(words: str) -> List[Case]:
+    """The scripts' and the guests' tests, as many at once as the machine bears."""
     report = inside.BUILD / "pytest.xml"
     report.unlink(missing_ok=True)
+    shutil.rmtree(inside.BUILD / "snapshots", ignore_errors=True)
+    (inside.BUILD / "snapshots").mkdir()
     command = [sys.executable, "-m", "pytest", "--quiet", "-p", "rnvme_tool.pytest_lines", "--no-header", "--color=no",
                "--tb=short", f"--junit-xml={report}", "--rootdir", str(inside.PROJECT),
                "-c", str(inside.PROJECT / "pyproject.toml"),
-               "-n", str(workers()), "--dist", "worksteal"]
+               # In order, one at a time: what fails fast stays in front.
+               "-n", str(workers()), "--dist", "load", "--maxschedchunk", "1"]
     if words:
         command += ["-k", words]
-    status = subprocess.run(command, cwd=inside.PROJECT, stdin=subprocess.DEVNULL, check=False,
-                            env=dict(os.environ, PYTHONPATH=str(inside.PROJECT / "scripts"), PYTHONUNBUFFERED="1")).returncode
-    nothing_matched = 5
-    if status == nothing_matched and words:
-        return 0, 0
-    counts = read_report(report)
-    # A collection error or a crash of pytest itself must not look like a pass.
-    return counts if status == 0 else (counts[0], max(counts[1], 1))
+    env = dict(os.environ, PYTHONPATH=str(inside.PROJECT / "scripts"), PYTHONUNBUFFERED="1")
+    status = subprocess.run(command, cwd=inside.PROJECT, stdin=subprocess.DEVNULL, check=False, env=env).returncode
+    shutil.rmtree(inside.BUILD / "snapshots", ignore_errors=True)
+    return read_report(report, status, bool(words))
+
+
+def read_report(report: pathlib.Path, status: int, picking: bool) -> List[Case]:
+    """pytest's cases; a collection error or a crash of pytest itself must not look like a pass."""
+    if status == NOTHING_PICKED and picking:
+        return []
+    cases = junit.read(report) if report.exists() else []
+    if status != 0 and junit.count(cases)[1] == 0:
+        cases.append(Case("pytest", f"ended with status {status}", 0.0, "FAILED"))
+    return cases
 
 
 def workers() -> int:
     """How many guests at once: a guest of two CPUs keeps about one of ours busy."""
-    return max(1, (os.cpu_count() or 2) // 2 + 1) if (os.cpu_count() or 1) > 1 else 1
+    cpus = os.cpu_count() or 1
+    return cpus // 2 + 1 if cpus > 1 else 1
 
 
-def read_report(path: pathlib.Path) -> Counts:
-    """Passed and failed tests of a JUnit report; a skipped test counts as failed, since none is meant to be."""
-    if not path.exists():
-        return 0, 1
-    total = bad = 0
-    for suite in xml.etree.ElementTree.parse(path).getroot().iter("testsuite"):
-        total += int(suite.get("tests", "0"))
-        bad += sum(int(suite.get(kind, "0")) for kind in ("failures", "errors", "skipped"))
-    return max(0, total - bad), bad
+STAGES: List[Tuple[str, Callable[[str], List[Case]]]] = [
+    ("cargo test", cargo_stage),
+    ("pytest", pytest_stage),
+]

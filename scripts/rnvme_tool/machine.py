@@ -9,13 +9,16 @@ the controller's own address, is the firmware's choice: Guest.pci_address tells 
 from __future__ import annotations
 
 import dataclasses
+import json
 import pathlib
 from typing import Dict, List, Tuple, Union
 
+from .kernel import DEBUG, Kernel
 from .kvm import choose_accelerator
 
-KERNEL = pathlib.Path("/kernel/vmlinux")
 FIRST_PORT = 0x10
+# How many controllers a guest that is restored from a snapshot can have: its root ports are there before they are.
+SPARE_PORTS = 4
 Option = Union[str, int]
 
 
@@ -39,14 +42,25 @@ class Controller:
 
 @dataclasses.dataclass
 class Machine:
-    """Everything about a guest but its disks. `kernel_args` and `qemu_args` are appended as they are."""
+    """Everything about a guest but its disks. `kernel_args` and `qemu_args` are appended as they are.
+
+    A guest is restored from a snapshot of a machine like it, and its controllers are plugged in then. One that
+    must find its controllers when it boots, or is like no other, is `cold`. `process_args` are QEMU's as well,
+    but make no difference to what the guest sees: machines that differ in them alone share a snapshot.
+    """
 
     cpus: int = 2
-    memory: str = "1G"
+    memory: str = ""
     kernel_args: str = ""
     machine: str = "q35"
     bios: str = "qboot.rom"
     qemu_args: List[str] = dataclasses.field(default_factory=list)
+    process_args: List[str] = dataclasses.field(default_factory=list)
+    cold: bool = False
+
+    def shared(self) -> str:
+        """What two guests must have in common to be restored from one snapshot."""
+        return repr(dataclasses.replace(self, process_args=[], cold=False))
 
 
 def make_image(path: pathlib.Path, size: int) -> pathlib.Path:
@@ -62,38 +76,53 @@ def root_port(index: int) -> str:
     return f"0000:00:{FIRST_PORT + index:02x}.0"
 
 
-def common_arguments(machine: Machine, initrd: pathlib.Path) -> List[str]:
+def common_arguments(machine: Machine, kernel: Kernel, initrd: pathlib.Path) -> List[str]:
     """QEMU's arguments for everything but disks and connections."""
     accel, _ = choose_accelerator()
     kind = machine.machine + f",accel={accel}"
+    # KASAN's shadow and the debug kernel's own tables take their part.
+    memory = machine.memory or ("1536M" if kernel.name == DEBUG else "1G")
+    fixed = "console=ttyS0 panic=-1 quiet no_timer_check tsc=reliable nvme_core.multipath=N"
     return [
         "qemu-system-x86_64", "-nodefaults", "-display", "none", "-no-reboot",
         "-machine", kind, "-cpu", "host" if accel == "kvm" else "max",
-        "-smp", str(machine.cpus), "-m", machine.memory, "-bios", machine.bios,
-        "-kernel", str(KERNEL), "-initrd", str(initrd),
-        "-append", " ".join(["console=ttyS0 panic=-1 quiet no_timer_check tsc=reliable nvme_core.multipath=N",
-                             machine.kernel_args]).strip(),
+        "-smp", str(machine.cpus), "-m", memory, "-bios", machine.bios,
+        "-kernel", kernel.image, "-initrd", str(initrd), "-append", f"{fixed} {machine.kernel_args}".strip(),
         "-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off",
-        *machine.qemu_args,
+        *machine.qemu_args, *machine.process_args,
     ]
 
 
-def controller_arguments(index: int, controller: Controller) -> List[str]:
-    """QEMU's arguments for one controller, its root port and its namespaces."""
-    name = f"nvme{index}"
+def root_port_arguments(index: int) -> List[str]:
+    """QEMU's arguments for the root port of one controller."""
     number = index + 1
-    arguments = ["-device", f"pcie-root-port,id=rp{index},chassis={number},slot={number},addr={FIRST_PORT + index:#x}",
-                 "-device", joined(*controller_device(index, controller))]
+    return ["-device", f"pcie-root-port,id=rp{index},chassis={number},slot={number},addr={FIRST_PORT + index:#x}"]
+
+
+def controller_arguments(index: int, controller: Controller) -> List[str]:
+    """QEMU's arguments for one controller that is there from the start, its root port and its namespaces."""
+    arguments = [*root_port_arguments(index), "-device", joined(*controller_device(index, controller))]
     for nsid, namespace in enumerate(controller.namespaces, start=1):
-        drive = f"{name}n{nsid}"
-        arguments += ["-blockdev", f"driver=raw,node-name={drive},discard=unmap,"
-                                   f"file.driver=file,file.filename={namespace.image},file.locking=off"]
-        options: Dict[str, Option] = {
-            "id": drive + "-ns", "drive": drive, "bus": name, "nsid": nsid,
-            "logical_block_size": namespace.block, "physical_block_size": namespace.block}
-        options.update(namespace.options)
-        arguments += ["-device", joined("nvme-ns", options)]
+        arguments += ["-blockdev", json.dumps(namespace_backend(index, nsid, namespace)),
+                      "-device", joined(*namespace_device(index, nsid, namespace))]
     return arguments
+
+
+def namespace_backend(index: int, nsid: int, namespace: Namespace) -> Dict[str, object]:
+    """The block node of a namespace, for -blockdev and for QMP's blockdev-add."""
+    return {"driver": "raw", "node-name": f"nvme{index}n{nsid}", "discard": "unmap",
+            "file": {"driver": "file", "filename": str(namespace.image), "locking": "off"}}
+
+
+def namespace_device(index: int, nsid: int, namespace: Namespace) -> Tuple[str, Dict[str, Option]]:
+    """The namespace's device and properties."""
+    name = f"nvme{index}"
+    drive = f"{name}n{nsid}"
+    options: Dict[str, Option] = {
+        "id": drive + "-ns", "drive": drive, "bus": name, "nsid": nsid,
+        "logical_block_size": namespace.block, "physical_block_size": namespace.block}
+    options.update(namespace.options)
+    return "nvme-ns", options
 
 
 def controller_device(index: int, controller: Controller) -> Tuple[str, Dict[str, Option]]:

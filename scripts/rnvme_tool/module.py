@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Builds rnvme.ko: in the build root against the stock kernel, or here against a KDIR.
+"""Builds rnvme.ko: in the build root against one of its kernels, or here against a KDIR.
 
 A KDIR is looked at before kbuild is: each way in which it cannot serve has a
 line of its own, since kbuild's own words for them are far from the cause.
@@ -17,7 +17,7 @@ from typing import Dict, List
 from .cache import locked
 from .enter import Root, environment
 from .failure import Failure
-from .kernel import kbuild
+from .kernel import Kernel, kbuild
 from .root import SERIES
 from .steps import Progress
 
@@ -30,15 +30,25 @@ def output_folder(project: pathlib.Path, release: str) -> pathlib.Path:
     return project / "build/module" / release
 
 
-def build_in_root(project: pathlib.Path, root: Root, release: str, progress: Progress, name: str = "module",
-                  *extra: str) -> pathlib.Path:
-    """Builds the module for the stock kernel; the path of rnvme.ko."""
-    output = output_folder(project, release)
+def build_in_root(project: pathlib.Path, root: Root, kernel: Kernel, progress: Progress, *extra: str) -> pathlib.Path:
+    """Builds the module for a kernel of the root; the path of rnvme.ko."""
+    output = output_folder(project, kernel.release)
+    _build(project, root, kernel, output, progress, f"module for the {kernel.name} kernel", *extra)
+    return output / "rnvme.ko"
+
+
+def build_self_test(project: pathlib.Path, root: Root, kernel: Kernel, progress: Progress) -> None:
+    """Builds the module with its deliberate mistakes, by which the tests of the kernel's log are tested."""
+    _build(project, root, kernel, project / "build/self-test" / kernel.release, progress, "module with mistakes",
+           "RNVME_SELF_TEST=1")
+
+
+def _build(project: pathlib.Path, root: Root, kernel: Kernel, output: pathlib.Path, progress: Progress, name: str,
+           *extra: str) -> None:
     output.mkdir(parents=True, exist_ok=True)
     with locked(project / "build/module.lock", "the module"), progress.step(name) as step:
-        inside = f"/rnvme/{output.relative_to(project)}"
-        step.run(root.command(kbuild("modules", inside, *extra)), env=environment())
-    return output / "rnvme.ko"
+        step.run(root.command(kbuild(kernel, "modules", f"/rnvme/{output.relative_to(project)}", *extra)),
+                 env=environment())
 
 
 def build_against(project: pathlib.Path, kdir: pathlib.Path, variables: List[str]) -> pathlib.Path:

@@ -44,12 +44,15 @@ Acquire::Languages "none";
 Acquire::Retries "3";
 """
 TOOLCHAIN = """rustc rust-src rustfmt rust-clippy cargo bindgen gcc-14 g++ make bc bison flex libelf-dev
-libssl-dev pahole kmod cpio rsync xz-utils zstd ca-certificates""".split()
+libssl-dev pahole kmod cpio rsync xz-utils zstd ca-certificates clang lld llvm gdb
+python3-pip""".split()
 CHECKERS = """python3 python3-pytest python3-pytest-xdist python3-pytest-timeout python3-qemu-qmp
 mypy pyflakes3 shellcheck""".split()
 GUEST = """qemu-system-x86 qemu-utils qemu-guest-agent busybox-static bash fio nvme-cli e2fsprogs
 fdisk util-linux""".split()
 PACKAGES = TOOLCHAIN + CHECKERS + GUEST
+
+COMPILERS = "rustc bindgen gcc-14 clang lld llvm pahole".split()
 
 UNREACHABLE = re.compile(r"failure resolving|Could not (?:resolve|connect|handshake)|Unable to connect|unreachable|"
                          r"onnection (?:failed|refused|timed)|Failed to fetch", re.IGNORECASE)
@@ -63,6 +66,7 @@ class BuildRoot:
     root: Root
     release: str
     source_version: str
+    compilers: str
     key: str
 
 
@@ -79,7 +83,7 @@ def prepare_root(cache: Cache, progress: Progress) -> BuildRoot:
     else:
         progress.kept("build root", "Linux " + _record(path)["release"])
     record = _record(path)
-    return BuildRoot(Root(path), record["release"], record["source_version"], key)
+    return BuildRoot(Root(path), record["release"], record["source_version"], record["compilers"], key)
 
 
 def need_mmdebstrap() -> None:
@@ -121,7 +125,10 @@ def _make(folder: pathlib.Path, step: Step) -> None:
             raise Failure("the Debian archive cannot be reached: check the network (and http_proxy, if there is "
                           f"a proxy) and run again; the full log is {step.log}") from failed
         raise
-    (folder / RECORD).write_text(json.dumps({"release": release, "source_version": version}))
+    # What a kernel was built with: as long as this stays, a kernel in the cache outlives its root.
+    compilers = root.output(["dpkg-query", "--show", *COMPILERS])
+    (folder / RECORD).write_text(json.dumps(
+        {"release": release, "source_version": version, "compilers": compilers}))
 
 
 def _options() -> List[str]:

@@ -80,13 +80,13 @@ class Progress:
     def __init__(self, total: int, logs: pathlib.Path, first: int = 1) -> None:
         self.total = total
         self.logs = logs
-        self._next = first
+        self.next = first
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[Step]:
         """Shows the step while the body runs, and how long it took."""
-        title = f"[{self._next}/{self.total}] {name}"
-        self._next += 1
+        title = f"[{self.next}/{self.total}] {name}"
+        self.next += 1
         step = Step(name, self.logs / (name.replace(" ", "-") + ".log"))
         began = time.monotonic()
         done = threading.Event()
@@ -110,8 +110,8 @@ class Progress:
 
     def kept(self, name: str, note: str = "") -> None:
         """A step with nothing to do, since an earlier run did it."""
-        print(f"[{self._next}/{self.total}] {name}: kept{' (' + note + ')' if note else ''}", flush=True)
-        self._next += 1
+        print(f"[{self.next}/{self.total}] {name}: kept{' (' + note + ')' if note else ''}", flush=True)
+        self.next += 1
 
 
 def wait_or_kill(process: subprocess.Popen[bytes]) -> int:

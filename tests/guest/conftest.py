@@ -9,12 +9,32 @@ import shutil
 from typing import Any, Callable, Dict, Generator, Iterator, List, Optional, Sequence
 
 import pytest
-from harness import Boot, Controller, Guest, GuestFailure, Machine, make_image
+from harness import Boot, Controller, Guest, Machine, make_image
 from rnvme_tool import inside
+from rnvme_tool.kernel import DEBUG, STOCK, Kernel
+from rnvme_tool.snapshots import Snapshots
 
-TEXT_PATCHING_RACE = "Oops: int3"
-AGAIN = "-again"
 REPORTS = pytest.StashKey[Dict[str, pytest.TestReport]]()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every test that boots a guest is run on each kernel of this run, unless its mark names the one it needs."""
+    if "kernel" in metafunc.fixturenames:
+        marks = {mark.name for mark in metafunc.definition.iter_markers()}
+        names = [kernel.name for kernel in inside.kernels()
+                 if not (kernel.name == DEBUG and "stock_only" in marks or
+                         kernel.name == STOCK and "debug_only" in marks)]
+        metafunc.parametrize("kernel", names, indirect=True, ids=names)
+
+
+def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
+    """What fails fast comes first: tests without a guest, then the stock kernel's, then the debug kernel's."""
+    def rank(item: pytest.Item) -> int:
+        callspec = getattr(item, "callspec", None)
+        order = [None, STOCK, DEBUG]
+        return order.index(callspec.params.get("kernel") if callspec else None)
+
+    items.sort(key=rank)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -25,10 +45,10 @@ def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Generator[None, p
     return report
 
 
-@pytest.fixture(scope="session")
-def initrd() -> pathlib.Path:
-    """The initramfs, with the module under test in it."""
-    return inside.make_initrd()
+@pytest.fixture
+def kernel(request: pytest.FixtureRequest) -> Kernel:
+    """The kernel that this test's guests run."""
+    return inside.kernel(request.param)
 
 
 @pytest.fixture
@@ -50,27 +70,16 @@ def new_image(folder: pathlib.Path) -> Callable[[str, int], pathlib.Path]:
 
 
 @pytest.fixture
-def boot(request: pytest.FixtureRequest, folder: pathlib.Path, initrd: pathlib.Path) -> Iterator[Boot]:
-    """Boots guests for one test and ends them with it."""
+def boot(request: pytest.FixtureRequest, folder: pathlib.Path, kernel: Kernel) -> Iterator[Boot]:
+    """Starts guests for one test, and ends them with it."""
     guests: List[Guest] = []
-
-    def start_one(home: pathlib.Path, controllers: Sequence[Controller], machine: Optional[Machine]) -> Guest:
-        guest = Guest(home, initrd, machine, controllers, inside.driver())
-        guests.append(guest)
-        try:
-            guest.start()
-        except GuestFailure:
-            # QEMU's threads can lose a race with the kernel's patching of its own text, long before any module.
-            if home.name.endswith(AGAIN) or TEXT_PATCHING_RACE not in guest.serial():
-                raise
-            print(f"the guest died while it booted ({TEXT_PATCHING_RACE}): once more")
-            guests.remove(guest)
-            return start_one(home.with_name(home.name + AGAIN), controllers, machine)
-        return guest
+    snapshots = Snapshots(inside.BUILD / "snapshots", inside.driver())
 
     def boot_one(controllers: Sequence[Controller] = (), machine: Optional[Machine] = None, load: bool = True,
                  parameters: str = "", disks: Optional[int] = None) -> Guest:
-        guest = start_one(folder / f"guest{len(guests)}", controllers, machine)
+        home = folder / f"guest{len(guests)}"
+        guest = snapshots.start(home, kernel, inside.make_initrd(kernel), machine or Machine(), list(controllers),
+                                guests.append)
         if load:
             guest.load(parameters)
             guest.await_disks(sum(len(c.namespaces) for c in controllers) if disks is None else disks)

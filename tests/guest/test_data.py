@@ -45,7 +45,7 @@ def jobs_of_every_size(block: int) -> List[Dict[str, Option]]:
 def test_fio_verifies_every_size_depth_and_offset_and_host_sees_the_same(
         boot: Boot, new_image: NewImage, folder: pathlib.Path, block: int) -> None:
     image = new_image("disk", 32 * MIB)
-    guest = boot([Controller([Namespace(image, block)], options=LARGEST)], Machine(qemu_args=traced(folder)))
+    guest = boot([Controller([Namespace(image, block)], options=LARGEST)], Machine(process_args=traced(folder)))
     disk = guest.disk()
     assert raise_transfer_size(guest, disk) == 2048
     with watch(guest, folder, "pci_nvme_map_prp") as trace:
@@ -128,7 +128,7 @@ def writes_at(entries: List[bytes], lba: int) -> List[int]:
 
 
 def test_flush_and_forced_unit_access_reach_the_device(boot: Boot, new_image: NewImage, folder: pathlib.Path) -> None:
-    guest = boot([Controller([Namespace(new_image("disk", 16 * MIB))])], Machine(qemu_args=traced(folder)), load=False)
+    guest = boot([Controller([Namespace(new_image("disk", 16 * MIB))])], Machine(process_args=traced(folder)), load=False)
     with watch(guest, folder, "pci_nvme_create_sq") as trace:
         guest.load()
         guest.await_disks(1)
@@ -151,7 +151,7 @@ def test_flush_and_forced_unit_access_reach_the_device(boot: Boot, new_image: Ne
 
 
 def test_block_layer_told_of_no_cache_sends_no_flush(boot: Boot, new_image: NewImage, folder: pathlib.Path) -> None:
-    guest = boot([Controller([Namespace(new_image("disk", 16 * MIB))])], Machine(qemu_args=traced(folder)))
+    guest = boot([Controller([Namespace(new_image("disk", 16 * MIB))])], Machine(process_args=traced(folder)))
     disk = guest.disk()
     guest.run(f"echo 'write through' >/sys/block/{disk}/queue/write_cache")
     with watch(guest, folder, "pci_nvme_io_cmd") as commands:

@@ -22,7 +22,7 @@ BAD_SECTOR = 2048
 
 
 def test_batches_ring_one_doorbell_for_many_commands(boot: Boot, new_image: NewImage, folder: pathlib.Path) -> None:
-    guest = boot([Controller([Namespace(new_image("disk", 16 * MIB))])], Machine(cpus=2, qemu_args=traced(folder)))
+    guest = boot([Controller([Namespace(new_image("disk", 16 * MIB))])], Machine(cpus=2, process_args=traced(folder)))
     disk = guest.disk()
     events = ("pci_nvme_io_cmd", "pci_nvme_mmio_doorbell_sq", "pci_nvme_mmio_doorbell_cq")
     # Neighbours in a batch would be merged into one command.
@@ -46,7 +46,7 @@ def test_many_jobs_on_every_cpu_complete_every_command_once(boot: Boot, new_imag
                                                             folder: pathlib.Path) -> None:
     images = [new_image("small", 64 * MIB), new_image("large", 64 * MIB)]
     guest = boot([Controller([Namespace(images[0]), Namespace(images[1], 4096)])],
-                 Machine(cpus=4, qemu_args=traced(folder)), parameters="io_queue_depth=33")
+                 Machine(cpus=4, process_args=traced(folder)), parameters="io_queue_depth=33")
     disks = [guest.disk(0, nsid) for nsid in (1, 2)]
     jobs: List[Dict[str, Option]] = [
         {"filename": f"/dev/{disks[index % 2]}", "bs": bs, "iodepth": 32, "iodepth_batch_submit": 8, "size": "3m",

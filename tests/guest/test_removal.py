@@ -120,7 +120,7 @@ timeout 20 dd if=/dev/{disk} of=/dev/null bs=4k count=1 iflag=direct status=none
 
 def test_unbind_under_fio_ends_it_with_errors(boot: Boot, new_image: NewImage, folder: pathlib.Path) -> None:
     image = new_image("disk", 16 * MIB)
-    guest = boot([Controller([Namespace(image)])], Machine(cpus=4, qemu_args=traced(folder)))
+    guest = boot([Controller([Namespace(image)])], Machine(cpus=4, process_args=traced(folder)))
     disk, address = guest.disk(), guest.pci_address()
     for _ in range(3):
         job = endless_io(guest, disk)

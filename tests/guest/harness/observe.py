@@ -114,7 +114,7 @@ def add_backend(guest: Guest, node: str, image: pathlib.Path, **blkdebug: Any) -
 
 
 def traced(folder: pathlib.Path) -> List[str]:
-    """QEMU arguments for a test that will use `watch`."""
+    """QEMU's process arguments for a test that will use `watch`."""
     return ["-D", str(folder / LOG), "-trace", "pci_nvme_mmio_start_success"]
 
 
