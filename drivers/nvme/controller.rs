@@ -3,7 +3,8 @@
 //! A controller, from probe to removal.
 //!
 //! Each step of probe leaves a value whose drop undoes it, so a probe that fails has undone what
-//! it did when it returns; removal is the drop of [`Controller`].
+//! it did when it returns; removal is the drop of [`Controller`]. What a removal does is told by the
+//! controller's state machine (`nvme_proto::life`).
 
 use crate::{
     counters::{self, Counters},
@@ -33,6 +34,7 @@ use kernel_ext::{
 use nvme_proto::{
     command::{Cns, Command},
     identify::{IdentifyController, Text},
+    life::{Answer, Event, Step},
     limits::check_controller,
     PAGE,
 };
@@ -42,8 +44,9 @@ const REGISTER_BAR: u32 = 0;
 
 /// A controller with its disks: the driver's data of a bound device.
 ///
-/// Fields are dropped in order: the disks, which waits for their requests, the tag set, the files
-/// in sysfs that look at the queues, the hardware. The instance number is free for others last.
+/// The disks go first, which waits for their requests. Then fields are dropped in order: the tag
+/// set, the files in sysfs that look at the queues, the hardware. The instance number is free for
+/// others last.
 pub(crate) struct Controller<'bound> {
     disks: KVec<GenDisk<Io>>,
     _set: Option<Arc<TagSet<Io>>>,
@@ -91,6 +94,8 @@ impl<'bound> Controller<'bound> {
         let identity_files = describe(pdev, identity, &instance, &hardware.registers)?;
 
         let vectors = hardware.set_up_queues(&instance, &counters)?;
+        // No plan can come of it, since nobody else has told anything yet.
+        let _ = hardware.life.on(Event::BroughtUp);
         let queues = hardware.queues()?;
         let counter_files = counters::add_files(pdev.as_ref(), hardware.queues()?, counters)?;
         let mut disks = KVec::new();
@@ -120,22 +125,42 @@ impl<'bound> Controller<'bound> {
     }
 }
 
+impl Controller<'_> {
+    /// Does what comes of an event.
+    fn carry_out(&mut self, answer: Answer) {
+        let Answer::Do(plan) = answer else {
+            return;
+        };
+        for step in plan.steps {
+            match step {
+                Step::RemoveDisks => self.disks.clear(),
+                Step::MarkDead => {
+                    for disk in &self.disks {
+                        // Fails only for another device's disk, which there is none of here.
+                        let _ = disk.mark_dead(self.hardware.pdev.as_ref());
+                    }
+                }
+                step => self.hardware.carry_out(*step),
+            }
+        }
+    }
+}
+
 impl Drop for Controller<'_> {
     fn drop(&mut self) {
-        let pdev = self.hardware.pdev;
-        if self.hardware.registers.is_working() {
-            return;
+        let removal = self.hardware.life.on(Event::Removal);
+        if !self.hardware.registers.is_working() {
+            // Nothing in flight will be answered: end it first, since the removal waits for it.
+            dev_warn!(
+                self.hardware.pdev,
+                "the controller is gone or has failed; its requests end with an error\n"
+            );
+            let failure = self.hardware.life.on(Event::Fatal);
+            self.carry_out(failure);
+            let _ = self.hardware.life.on(Event::Ended);
         }
-        // Nothing in flight will be answered: end it first, since everything below waits for it.
-        dev_warn!(
-            pdev,
-            "the controller is gone or has failed; its requests end with an error\n"
-        );
-        self.hardware.fail();
-        for disk in &self.disks {
-            // Fails only for another device's disk, which there is none of here.
-            let _ = disk.mark_dead(pdev.as_ref());
-        }
+        // What this plan ends with is told by the drop of the hardware, after the tag set's.
+        self.carry_out(removal);
     }
 }
 

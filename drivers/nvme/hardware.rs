@@ -4,7 +4,8 @@
 //!
 //! [`Hardware`] owns all memory that the controller has been told of: it is there before the
 //! controller learns of it, and stays until the controller is disabled or off the bus. Dropping
-//! it is the tear-down, in the order that Documentation/lifetimes.md gives.
+//! it is the tear-down, in the order that Documentation/lifetimes.md gives and the controller's
+//! state machine (`nvme_proto::life`) tells.
 //!
 //! NVM Express Base Specification 2.1, sections 3.5.1 (initialisation) and 3.6.1 (shutdown).
 
@@ -26,6 +27,7 @@ use nvme_proto::{
     command::Command,
     completion::Completion,
     feature::{number_of_queues_request, FeatureId, NumberOfQueues},
+    life::{Answer, Event, Life, Step},
     limits::{io_queue_count, queue_entries, queues_that_fit},
 };
 
@@ -51,6 +53,8 @@ struct QueuePair {
 /// The enabled controller with its queues; dropping it shuts the controller down.
 pub(crate) struct Hardware<'bound> {
     pub(crate) pdev: &'bound pci::Device<Bound>,
+    /// Without a lock: probe and removal, which exclude each other, are all that there is.
+    pub(crate) life: Life,
     pub(crate) registers: Registers,
     pub(crate) admin: AdminQueue,
     /// In order of queue ids, from 1 on.
@@ -68,8 +72,12 @@ impl<'bound> Hardware<'bound> {
         counters: Arc<Counters>,
     ) -> Result<Self> {
         let admin = AdminQueue::new(pdev, &registers, counters)?;
+        let mut life = Life::new();
+        // The first event: the plan, to bring the controller up, is what follows here.
+        let _ = life.on(Event::Probe);
         let hardware = Hardware {
             pdev,
+            life,
             registers,
             admin,
             pairs: KVec::new(),
@@ -235,7 +243,7 @@ impl<'bound> Hardware<'bound> {
             }
             // The vectors' affinity was spread over queues that are not there. Once more with
             // what there is: fewer in each round, so this ends.
-            self.quiesce();
+            self.stop();
             self.delete_queues()?;
             self.pairs.clear();
             planned = created;
@@ -252,7 +260,7 @@ impl<'bound> Hardware<'bound> {
     }
 
     /// Makes every queue unusable, and takes the completion queues back from their interrupts.
-    fn quiesce(&mut self) {
+    fn stop(&mut self) {
         for pair in &mut self.pairs {
             pair.queue.stop();
             pair.completions.detach();
@@ -291,30 +299,30 @@ impl<'bound> Hardware<'bound> {
         Ok(())
     }
 
-    /// Shuts the controller down in order, as far as it goes along, and disables it.
-    fn shut_down(&mut self) -> Result {
+    /// Shuts the controller down in order, as far as it goes along.
+    fn shut_down(&mut self) {
         // One that never got ready, or has failed, takes no commands and no notification.
-        if self.registers.is_working() {
-            if let Err(error) = self.delete_queues() {
-                dev_warn!(
-                    self.pdev,
-                    "I/O queues not deleted: {error}; shutting down all the same\n"
-                );
-            }
-            if let Err(error) = self.registers.shutdown(self.shutdown_ms) {
-                dev_warn!(
-                    self.pdev,
-                    "the shutdown notification was not answered: {error:?}\n"
-                );
-            }
+        if !self.registers.is_working() {
+            return;
         }
-        self.registers.disable()
+        if let Err(error) = self.delete_queues() {
+            dev_warn!(
+                self.pdev,
+                "I/O queues not deleted: {error}; shutting down all the same\n"
+            );
+        }
+        if let Err(error) = self.registers.shutdown(self.shutdown_ms) {
+            dev_warn!(
+                self.pdev,
+                "the shutdown notification was not answered: {error:?}\n"
+            );
+        }
     }
 
-    /// Takes the bus from a controller that has not confirmed that it is disabled: what it was told
-    /// of is about to be freed or given back. One that seems gone may be back the next moment.
-    fn ensure_silent(&mut self, disabled: Result) {
-        if disabled.is_ok() {
+    /// Disables the controller. From one that does not confirm it, the bus is taken: what it was
+    /// told of is about to be freed or given back. One that seems gone may be back the next moment.
+    fn disable(&mut self) {
+        if self.registers.disable().is_ok() {
             return;
         }
         self.line.leave_off();
@@ -331,21 +339,25 @@ impl<'bound> Hardware<'bound> {
         }
     }
 
-    /// Gives a controller up that has failed or is gone: no command is sent any more, and every
-    /// request in flight ends with an error.
-    pub(crate) fn fail(&mut self) {
-        self.quiesce();
-        let disabled = self.registers.disable();
-        self.ensure_silent(disabled);
-        self.cancel_requests();
+    /// Does what a step of a plan asks of the hardware. May sleep.
+    pub(crate) fn carry_out(&mut self, step: Step) {
+        match step {
+            Step::Stop => self.stop(),
+            Step::ShutDown => self.shut_down(),
+            Step::Disable => self.disable(),
+            Step::Cancel => self.cancel_requests(),
+            // The disks' steps, and those of a reset, which nobody asks for.
+            _ => {}
+        }
     }
 }
 
 impl Drop for Hardware<'_> {
     fn drop(&mut self) {
-        self.quiesce();
-        let disabled = self.shut_down();
-        self.ensure_silent(disabled);
-        self.cancel_requests();
+        if let Answer::Do(plan) = self.life.on(Event::LetGo) {
+            for step in plan.steps {
+                self.carry_out(*step);
+            }
+        }
     }
 }

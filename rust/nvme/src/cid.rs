@@ -19,7 +19,7 @@ pub const MAX_TAGS: u16 = MAX_TAG + 1;
 const TAG_MASK: u16 = (1 << TAG_BITS) - 1;
 
 /// Counts the uses of a tag, modulo 16.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Generation(u8);
 
 impl Generation {

@@ -35,11 +35,13 @@ pub mod command;
 pub mod completion;
 pub mod feature;
 pub mod identify;
+pub mod life;
 pub mod limits;
 pub mod prp;
 pub mod register;
 pub mod ring;
 pub mod status;
+pub mod timeout;
 
 /// The host's memory page: CC.MPS is always set to it (0, that is 4 KiB).
 pub const PAGE: u32 = 4096;

@@ -70,7 +70,7 @@ impl SubmissionTail {
 }
 
 /// The head of a completion queue: where the next completion comes.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CompletionHead {
     head: u16,
     consumed: u16,

@@ -11,6 +11,9 @@
 //! A generation has four bits: a completion that is sixteen uses of its tag late is taken for the
 //! present one. What that costs is an early end of a request with wrong data, never memory safety.
 
+mod slot;
+
+use self::slot::Slot;
 use super::{Operations, Request};
 use core::{
     marker::PhantomData,
@@ -18,14 +21,12 @@ use core::{
 };
 use kernel::{prelude::*, sync::Arc};
 
-const GENERATION_MASK: usize = 0xf;
-
 /// # Invariants
 ///
-/// The bits of a slot above the generation are null, or the address of a request of `T` that has
-/// been given to the slot and not been taken.
+/// An address in a slot is that of a request of `T` that has been given to the slot and not been
+/// taken.
 struct Slots<T: Operations> {
-    slots: KVec<AtomicUsize>,
+    slots: KVec<Slot>,
     _requests: PhantomData<Request<T>>,
 }
 
@@ -35,29 +36,27 @@ unsafe impl<T: Operations> Send for Slots<T> {}
 unsafe impl<T: Operations> Sync for Slots<T> {}
 
 impl<T: Operations> Slots<T> {
-    /// Takes the request out of `slot`, if there is one.
+    /// The request whose address was taken out of a slot.
     ///
     /// # Safety
     ///
-    /// The caller is the only one to empty slots of this table.
+    /// The address comes from a slot of this table, by a caller who was the only one to empty
+    /// slots of it, and makes one request of it.
     #[inline]
-    unsafe fn take(slot: &AtomicUsize, word: usize) -> Option<Request<T>> {
-        let rq = (word & !GENERATION_MASK) as *mut crate::bindings::request;
-        if rq.is_null() {
-            return None;
-        }
-        slot.store(word & GENERATION_MASK, Ordering::Release);
+    unsafe fn request(address: usize) -> Request<T> {
         // SAFETY: By the type's invariant this is a request that was given to the slot; it has
         // been taken just now, and nobody else takes.
-        Some(unsafe { Request::from_raw(rq) })
+        unsafe { Request::from_raw(address as *mut crate::bindings::request) }
     }
 }
 
 impl<T: Operations> Drop for Slots<T> {
     fn drop(&mut self) {
         for slot in &self.slots {
-            // SAFETY: Nobody else has the table any more.
-            drop(unsafe { Self::take(slot, slot.load(Ordering::Acquire)) });
+            if let Some(address) = slot.claim_any() {
+                // SAFETY: Nobody else has the table any more.
+                drop(unsafe { Self::request(address) });
+            }
         }
     }
 }
@@ -83,7 +82,7 @@ impl<T: Operations> InFlight<T> {
     pub fn new(depth: u16) -> Result<(Self, Claimer<T>)> {
         let mut slots = KVec::with_capacity(depth.into(), GFP_KERNEL)?;
         for _ in 0..depth {
-            slots.push(AtomicUsize::new(0), GFP_KERNEL)?;
+            slots.push(Slot::new(), GFP_KERNEL)?;
         }
         let slots = Arc::new(
             Slots {
@@ -109,22 +108,16 @@ impl<T: Operations> InFlight<T> {
     #[inline]
     pub fn put(&self, rq: Request<T>) -> Result<Ticket, Request<T>> {
         let tag = rq.tag();
-        let address = rq.as_raw() as usize;
         let Some(slot) = self.0.slots.get(usize::from(tag)) else {
             return Err(rq);
         };
-        let old = slot.load(Ordering::Relaxed);
-        if (old | address) & !GENERATION_MASK != address || address & GENERATION_MASK != 0 {
+        let Some(vacancy) = slot.vacancy(rq.as_raw() as usize) else {
             return Err(rq);
-        }
-        let generation = old.wrapping_add(1) & GENERATION_MASK;
+        };
         rq.into_raw();
         // INVARIANT: The request was given up to the slot just now.
-        slot.store(address | generation, Ordering::Release);
-        Ok(Ticket {
-            tag,
-            generation: generation as u8,
-        })
+        let generation = vacancy.fill();
+        Ok(Ticket { tag, generation })
     }
 }
 
@@ -133,12 +126,9 @@ impl<T: Operations> Claimer<T> {
     #[inline]
     pub fn claim(&mut self, ticket: Ticket) -> Option<Request<T>> {
         let slot = self.0.slots.get(usize::from(ticket.tag))?;
-        let word = slot.load(Ordering::Acquire);
-        if word & GENERATION_MASK != usize::from(ticket.generation) {
-            return None;
-        }
+        let address = slot.claim(ticket.generation)?;
         // SAFETY: There is one claimer to a table, and it is borrowed exclusively.
-        unsafe { Slots::take(slot, word) }
+        Some(unsafe { Slots::request(address) })
     }
 
     /// Takes any request at or above `tag`, and says where to go on. To empty the table.
@@ -146,9 +136,9 @@ impl<T: Operations> Claimer<T> {
         let mut next = tag;
         while let Some(slot) = self.0.slots.get(usize::from(next)) {
             next = next.wrapping_add(1);
-            // SAFETY: There is one claimer to a table, and it is borrowed exclusively.
-            if let Some(rq) = unsafe { Slots::take(slot, slot.load(Ordering::Acquire)) } {
-                return Some((rq, next));
+            if let Some(address) = slot.claim_any() {
+                // SAFETY: There is one claimer to a table, and it is borrowed exclusively.
+                return Some((unsafe { Slots::request(address) }, next));
             }
         }
         None

@@ -196,6 +196,14 @@ fn every_offset_in_a_page_lays_out_at_every_list_border() {
 }
 
 #[test]
+fn list_pages_are_counted_with_the_entry_that_leads_on() {
+    let counts = [(0, 0), (1, 1), (512, 1), (513, 2), (1023, 2), (1024, 3)];
+    for (entries, pages) in counts {
+        assert_eq!(list_pages_for(entries), pages, "{entries} entries");
+    }
+}
+
+#[test]
 fn every_length_in_sectors_up_to_8_mib_and_a_page_lays_out() {
     for offset in [0, 4, 512, 4092] {
         for sectors in 1..=MAX_LAYOUT / 512 {

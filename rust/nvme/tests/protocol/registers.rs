@@ -164,7 +164,12 @@ fn nobody_waits_for_ready_longer_than_a_minute() {
 fn every_value_of_a_register_can_be_asked_everything() {
     for_all(5000, (any::<u64>(), any::<u32>()), |(wide, narrow)| {
         let cap = Cap::from_raw(wide);
-        assert_eq!(cap.raw(), wide);
+        let raw = [
+            Cc::from_raw(narrow).raw(),
+            Csts::from_raw(narrow).raw(),
+            Vs::from_raw(narrow).raw(),
+        ];
+        assert_eq!((cap.raw(), raw), (wide, [narrow; 3]));
         assert!(cap.doorbell_stride().is_power_of_two() && cap.doorbell_stride() <= 131_072);
         assert!(cap.min_page_size().is_power_of_two() && cap.min_page_size() <= 1 << 27);
         fields(cap);

@@ -17,9 +17,17 @@ fn seed() -> u64 {
     }
 }
 
+/// How many cases to run: fewer where each takes long, as under Miri.
+fn at_most(cases: u32) -> u32 {
+    match std::env::var("RNVME_CASES") {
+        Ok(text) => cases.min(text.parse().expect("RNVME_CASES must be a number")),
+        Err(_) => cases,
+    }
+}
+
 /// Runs `test` on `cases` random values; a panic in it is shrunk to a small case and reported.
 pub(crate) fn for_all<S: Strategy>(cases: u32, values: S, test: impl Fn(S::Value)) {
-    let seed = seed();
+    let (seed, cases) = (seed(), at_most(cases));
     println!("{cases} cases from RNVME_SEED={seed}");
     let mut runner = TestRunner::new(Config {
         cases,

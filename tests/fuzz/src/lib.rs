@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Fuzz targets for the protocol crate: one for each parser of what a device made.
+//!
+//! A target takes any bytes and asserts what the crate promises about them, most of it against a
+//! second, plainer reading of the same bytes. Relies on panics to tell of a mistake: libFuzzer
+//! keeps the input of one, and so does a run of the corpus by `cargo test`.
+
+mod completions;
+mod controller;
+mod descriptors;
+mod features;
+mod input;
+mod limits;
+mod lists;
+mod namespace;
+mod planted;
+mod prp;
+mod registers;
+
+/// A target: asserts what must hold for any bytes.
+pub type Target = fn(&[u8]);
+
+/// The targets by name. Each has a folder of this name under `corpus`.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("completions", completions::completions),
+    ("features", features::features),
+    ("identify_controller", controller::identify_controller),
+    ("identify_namespace", namespace::identify_namespace),
+    ("limits", limits::limits),
+    ("namespace_descriptors", descriptors::namespace_descriptors),
+    ("namespace_list", lists::namespace_list),
+    ("prp_layout", prp::prp_layout),
+    ("registers", registers::registers),
+];
+
+/// A parser with a mistake, which must be found: if it is not, the fuzzer is blind. It has no
+/// corpus, so each run has to find it anew.
+pub const PLANTED: (&str, Target) = ("planted_mistake", planted::planted_mistake);
+
+/// The target of this name.
+pub fn target(name: &str) -> Option<Target> {
+    let mut known = TARGETS.iter().chain([&PLANTED]);
+    known.find(|(own, _)| *own == name).map(|&(_, run)| run)
+}
