@@ -5,6 +5,9 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::{fmt, prelude::*};
 
+#[cfg(CONFIG_KUNIT = "y")]
+mod tests;
+
 /// 64 controllers per word, a bit each: set means taken.
 static TAKEN: [AtomicU64; 16] = [const { AtomicU64::new(0) }; 16];
 

@@ -26,6 +26,9 @@ use nvme_proto::{
     status::{Outcome, Status},
 };
 
+#[cfg(CONFIG_KUNIT = "y")]
+mod tests;
+
 /// The driver's block operations.
 pub(crate) struct Io;
 

@@ -33,6 +33,9 @@ use nvme_proto::{
     PAGE,
 };
 
+#[cfg(CONFIG_KUNIT = "y")]
+pub(crate) mod tests;
+
 /// 64-bit words of a PRP list page.
 pub(crate) const LIST_WORDS: usize = PAGE as usize / 8;
 /// 64-bit words of a short PRP list: 32 entries, 128 KiB of data.

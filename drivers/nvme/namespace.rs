@@ -27,8 +27,12 @@ use nvme_proto::{
         MAX_NAMESPACES,
     },
     limits::{io_transfer, transfer_limit},
+    register::Cap,
     PAGE,
 };
+
+#[cfg(CONFIG_KUNIT = "y")]
+mod tests;
 
 /// Bytes of an identify data structure.
 const IDENTIFY_BYTES: usize = 4096;
@@ -233,20 +237,32 @@ impl Scanner<'_> {
     }
 
     fn limits(&self, format: &NamespaceFormat) -> Limits {
-        let mdts = transfer_limit(self.controller.mdts, self.registers.cap().min_page_size());
-        let mappable = u32::try_from(max_mapping_size(self.pdev.as_ref())).unwrap_or(u32::MAX);
-        let max_transfer = mdts.min(mappable).min(longest_transfer());
-        // A range of memory per page, and one more for a start inside a page.
-        let segments = max_transfer.div_ceil(PAGE).saturating_add(1);
-        Limits {
-            logical_block_size: format.logical_block_size(),
-            physical_block_size: format.physical_block_size,
-            max_transfer,
-            max_segments: segments.try_into().unwrap_or(u16::MAX),
-            virt_boundary_mask: PAGE as usize - 1,
-            dma_alignment: 3,
-            write_cache: self.controller.vwc_present(),
-            fua: self.controller.vwc_present(),
-        }
+        let mappable = max_mapping_size(self.pdev.as_ref());
+        limits(self.controller, self.registers.cap(), mappable, format)
+    }
+}
+
+/// What the queue of a namespace's disk can take, where the platform can map `mappable` bytes at
+/// once.
+fn limits(
+    controller: &IdentifyController,
+    cap: Cap,
+    mappable: usize,
+    format: &NamespaceFormat,
+) -> Limits {
+    let mdts = transfer_limit(controller.mdts, cap.min_page_size());
+    let mappable = u32::try_from(mappable).unwrap_or(u32::MAX);
+    let max_transfer = mdts.min(mappable).min(longest_transfer());
+    // A range of memory per page, and one more for a start inside a page.
+    let segments = max_transfer.div_ceil(PAGE).saturating_add(1);
+    Limits {
+        logical_block_size: format.logical_block_size(),
+        physical_block_size: format.physical_block_size,
+        max_transfer,
+        max_segments: segments.try_into().unwrap_or(u16::MAX),
+        virt_boundary_mask: PAGE as usize - 1,
+        dma_alignment: 3,
+        write_cache: controller.vwc_present(),
+        fua: controller.vwc_present(),
     }
 }

@@ -19,6 +19,9 @@ use nvme_proto::{
     ring::{CompletionHead, SubmissionTail},
 };
 
+#[cfg(CONFIG_KUNIT = "y")]
+mod tests;
+
 /// 64-bit words of a submission queue entry (64 bytes).
 const SQE_WORDS: usize = 8;
 /// 64-bit words of a completion queue entry (16 bytes).

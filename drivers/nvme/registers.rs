@@ -13,6 +13,9 @@ use kernel::{
 use kernel_ext::io::{Doorbell, Mmio};
 use nvme_proto::register::{offset, ready_timeout_ms, Cap, Cc, Csts, Shn, ShutdownStatus, Vs};
 
+#[cfg(CONFIG_KUNIT = "y")]
+mod tests;
+
 /// How long to sleep between two looks at a register.
 const POLL_INTERVAL: Delta = Delta::from_micros(500);
 

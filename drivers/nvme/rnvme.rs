@@ -17,6 +17,8 @@ mod hardware;
 mod instance;
 mod io;
 mod io_queue;
+#[cfg(rnvme_self_test)]
+mod mistakes;
 mod namespace;
 mod queue;
 mod registers;
@@ -47,6 +49,8 @@ impl pci::Driver for RnvmeDriver {
         pdev: &'bound pci::Device<Core<'_>>,
         _info: Option<&'bound Self::IdInfo>,
     ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
+        #[cfg(rnvme_self_test)]
+        mistakes::probe(pdev);
         Controller::probe(pdev)
     }
 }

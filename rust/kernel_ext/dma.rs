@@ -18,6 +18,9 @@ use kernel::{
     sync::{aref::ARef, Arc},
 };
 
+#[cfg(CONFIG_KUNIT = "y")]
+mod tests;
+
 #[cfg(not(target_endian = "little"))]
 compile_error!("words are exchanged with the device as they are: a little-endian CPU is assumed");
 
@@ -280,6 +283,16 @@ impl Block {
         // SAFETY: `index` is inside the block by the check above.
         unsafe { self.cpu.add(index).write_volatile(value) };
         Ok(())
+    }
+
+    /// A copy of word `index`, for tests; none outside.
+    #[cfg(CONFIG_KUNIT = "y")]
+    pub fn read(&self, index: usize) -> Option<u64> {
+        if index >= self.pool.words {
+            return None;
+        }
+        // SAFETY: `index` is inside the block by the check above.
+        Some(unsafe { self.cpu.add(index).read_volatile() })
     }
 }
 

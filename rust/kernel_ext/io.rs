@@ -18,6 +18,23 @@ use kernel::{
     sync::{aref::ARef, Arc},
 };
 
+#[cfg(CONFIG_KUNIT = "y")]
+mod tests;
+
+/// Where registers are.
+enum Home {
+    /// In a BAR, whose mapping and claim are to be undone.
+    Bar {
+        pdev: ARef<pci::Device>,
+        bar: i32,
+        /// The claim refers to it for as long as it stands.
+        _name: CString,
+    },
+    /// In memory, for tests.
+    #[cfg(CONFIG_KUNIT = "y")]
+    Memory { _words: KVec<u32> },
+}
+
 /// A memory BAR of a PCI function, claimed and mapped whole.
 ///
 /// Accesses may be made from any context. After the device is unbound they reach whatever decodes
@@ -25,15 +42,13 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// `base` is the address of `len` bytes mapped by `pci_ioremap_bar` for the memory BAR `bar` of
-/// `pdev`; the mapping and the claim on the region belong to this object until it is dropped.
+/// `base` is the address of `len` bytes mapped by `pci_ioremap_bar` for the memory BAR that `home`
+/// names; the mapping and the claim on the region belong to this object until it is dropped. In
+/// tests it may be the address of the memory in `home` instead.
 pub struct Mmio {
-    pdev: ARef<pci::Device>,
-    bar: i32,
+    home: Home,
     base: NonNull<u8>,
     len: usize,
-    /// The claim refers to it for as long as it stands.
-    _name: CString,
 }
 
 // SAFETY: The mapping may be used and undone from any CPU and task.
@@ -68,14 +83,25 @@ impl Mmio {
         // INVARIANT: Mapped and claimed just now; if the allocation fails, drop undoes both.
         Ok(Arc::new(
             Mmio {
-                pdev: pdev.into(),
-                bar,
+                home: Home::Bar {
+                    pdev: pdev.into(),
+                    bar,
+                    _name: name,
+                },
                 base,
                 len,
-                _name: name,
             },
             GFP_KERNEL,
         )?)
+    }
+
+    /// Registers that are memory, `words` at first, for tests: what is written can be read back.
+    #[cfg(CONFIG_KUNIT = "y")]
+    pub fn over_memory(mut words: KVec<u32>) -> Result<Arc<Self>> {
+        let len = words.len().checked_mul(4).ok_or(EINVAL)?;
+        let base = NonNull::new(words.as_mut_ptr().cast::<u8>()).ok_or(EINVAL)?;
+        let home = Home::Memory { _words: words };
+        Ok(Arc::new(Mmio { home, base, len }, GFP_KERNEL)?)
     }
 
     /// The size of the mapping in bytes.
@@ -104,6 +130,11 @@ impl Mmio {
     /// Reads the 32-bit little-endian register at byte `offset`; `EINVAL` outside the mapping.
     pub fn read32(&self, offset: usize) -> Result<u32> {
         let register = self.register(offset)?;
+        #[cfg(CONFIG_KUNIT = "y")]
+        if let Home::Memory { .. } = self.home {
+            // SAFETY: `register` is the aligned address of a word in memory of ours.
+            return Ok(unsafe { register.cast().read_volatile() });
+        }
         // SAFETY: `register` is an aligned, mapped device address.
         Ok(unsafe { bindings::readl(register.as_ptr().cast()) })
     }
@@ -123,6 +154,12 @@ impl Mmio {
     /// Ordered after every earlier write to memory, DMA memory included.
     pub fn write32(&self, offset: usize, value: u32) -> Result {
         let register = self.register(offset)?;
+        #[cfg(CONFIG_KUNIT = "y")]
+        if let Home::Memory { .. } = self.home {
+            // SAFETY: `register` is the aligned address of a word in memory of ours.
+            unsafe { register.cast().write_volatile(value) };
+            return Ok(());
+        }
         // SAFETY: `register` is an aligned, mapped device address.
         unsafe { bindings::writel(value, register.as_ptr().cast()) };
         Ok(())
@@ -149,10 +186,14 @@ impl Mmio {
 
 impl Drop for Mmio {
     fn drop(&mut self) {
-        // SAFETY: By the invariant the mapping and the claim are this object's to undo.
-        unsafe {
-            bindings::iounmap(self.base.as_ptr().cast());
-            bindings::pci_release_region(raw::pci_dev(&self.pdev), self.bar);
+        match &self.home {
+            // SAFETY: By the invariant the mapping and the claim are this object's to undo.
+            Home::Bar { pdev, bar, .. } => unsafe {
+                bindings::iounmap(self.base.as_ptr().cast());
+                bindings::pci_release_region(raw::pci_dev(pdev), *bar);
+            },
+            #[cfg(CONFIG_KUNIT = "y")]
+            Home::Memory { .. } => {}
         }
     }
 }

@@ -20,6 +20,9 @@ use kernel::{
     sync::{aref::ARef, Arc},
 };
 
+#[cfg(CONFIG_KUNIT = "y")]
+mod tests;
+
 /// Vectors allocated by the PCI core; dropping it frees them.
 ///
 /// # Invariants

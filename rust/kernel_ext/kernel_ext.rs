@@ -26,6 +26,10 @@ pub mod block;
 pub mod dma;
 pub mod io;
 pub mod irq;
+#[cfg(CONFIG_KUNIT = "y")]
+pub mod kunit;
+#[cfg(rnvme_self_test)]
+pub mod mistakes;
 pub mod pci;
 pub mod sync;
 pub mod sysfs;

@@ -7,6 +7,9 @@
 use crate::bindings;
 use kernel::{prelude::*, types::Opaque};
 
+#[cfg(CONFIG_KUNIT = "y")]
+mod tests;
+
 /// One event, signalled at most once, in any context; waited for in process context.
 #[pin_data]
 pub struct Completion {

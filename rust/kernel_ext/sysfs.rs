@@ -20,6 +20,9 @@ use kernel::{
     sync::aref::ARef,
 };
 
+#[cfg(CONFIG_KUNIT = "y")]
+mod tests;
+
 /// One file: its name, and what writes its value. A newline is added.
 pub struct Entry<T: 'static> {
     /// The file's name.
@@ -136,8 +139,9 @@ unsafe extern "C" fn show<T: 'static>(
         let attribute = &*attr.cast_const().cast::<Attribute<T>>();
         (attribute.entry, attribute.data.as_ref())
     };
+    // sysfs takes a full page for an overrun and warns of it: its last byte stays free.
     // SAFETY: sysfs gives a zeroed page that is ours during the call.
-    let room = unsafe { core::slice::from_raw_parts_mut(buf.cast::<u8>(), PAGE_SIZE) };
+    let room = unsafe { core::slice::from_raw_parts_mut(buf.cast::<u8>(), PAGE_SIZE - 1) };
     let mut page = Page { room, used: 0 };
     // What does not fit is left out; there is nobody to tell.
     let _ = page.write_fmt(fmt!("{}\n", Value { entry, data }));

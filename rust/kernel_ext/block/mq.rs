@@ -33,6 +33,8 @@ mod in_flight;
 mod operations;
 mod request;
 mod tag_set;
+#[cfg(CONFIG_KUNIT = "y")]
+mod tests;
 
 pub use self::{
     data::{DataSegments, Segment},

@@ -26,3 +26,4 @@ static const blk_status_t EXT_BLK_STS_INVAL = BLK_STS_INVAL;
 static const blk_features_t EXT_BLK_FEAT_WRITE_CACHE = BLK_FEAT_WRITE_CACHE;
 static const blk_features_t EXT_BLK_FEAT_FUA = BLK_FEAT_FUA;
 static const blk_opf_t EXT_REQ_FUA = REQ_FUA;
+static const blk_opf_t EXT_REQ_PREFLUSH = REQ_PREFLUSH;

@@ -79,10 +79,22 @@ impl DataMapping {
         let dir = Self::direction(to_device);
         match core::mem::replace(&mut self.mapped, Mapped::Nothing) {
             Mapped::Nothing => {}
-            // SAFETY: `iova` is what mapping this request for this device filled in.
-            Mapped::Iova(len) => unsafe {
-                bindings::dma_iova_destroy(self.dev.as_ptr(), &mut self.iova, len, dir, self.attrs)
-            },
+            Mapped::Iova(len) => {
+                // A kernel without IOMMUs maps nothing in this way, and has no such function.
+                #[cfg(not(CONFIG_IOMMU_DMA))]
+                let _ = len;
+                #[cfg(CONFIG_IOMMU_DMA)]
+                // SAFETY: `iova` is what mapping this request for this device filled in.
+                unsafe {
+                    bindings::dma_iova_destroy(
+                        self.dev.as_ptr(),
+                        &mut self.iova,
+                        len,
+                        dir,
+                        self.attrs,
+                    )
+                };
+            }
             Mapped::Segments => {
                 for segment in core::mem::take(&mut self.segments) {
                     self.unmap_one(segment, dir);

@@ -208,6 +208,12 @@ impl<T: Operations> GenDisk<T> {
         Ok(GenDisk(Devres::new(dev, added)?))
     }
 
+    /// The C structure, for tests.
+    #[cfg(CONFIG_KUNIT = "y")]
+    pub(crate) fn as_raw(&self, dev: &device::Device<Bound>) -> Result<*mut bindings::gendisk> {
+        Ok(self.0.access(dev)?.disk.as_ptr())
+    }
+
     /// Makes new I/O fail at once, and tells open holders that the disk is gone. May sleep.
     pub fn mark_dead(&self, dev: &device::Device<Bound>) -> Result {
         let added = self.0.access(dev)?;
