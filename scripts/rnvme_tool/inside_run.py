@@ -16,6 +16,7 @@ from . import inside
 from .fio import Figures, measure
 from .guest import Guest, GuestFailure
 from .kvm import choose_accelerator
+from .log_net import read_reports
 from .machine import Controller, Machine, Namespace, make_image
 
 SECONDS = 0.8
@@ -43,12 +44,13 @@ def run_demo() -> int:
         with progress.step("fio"):
             figures = measure(guest, disks, SECONDS)
         guest.unload()
-        complaints = guest.complaints()
-        (folder / "dmesg.log").write_text(guest.dmesg())
+        log = guest.dmesg()
+        (folder / "dmesg.log").write_text(log)
     print(table(figures), flush=True)
     report(figures, accel, guest.boot_seconds)
-    if complaints:
-        raise GuestFailure(f"the guest's kernel complained: {complaints[0]} (all of it: build/run/dmesg.log)")
+    reports = read_reports(log)
+    if reports:
+        raise GuestFailure(f"the guest's kernel complained: {reports[0].title} (all of it: build/run/dmesg.log)")
     return 0
 
 
@@ -72,7 +74,8 @@ def report(figures: List[Figures], accel: str, boot_seconds: float) -> None:
     """Writes build/run.json."""
     version = subprocess.run(["qemu-system-x86_64", "--version"], check=True, text=True, stdout=subprocess.PIPE)
     data = {
-        "driver": inside.driver(), "kernel": inside.kernels()[0].release, "commit": inside.commit(), "accelerator": accel,
+        "driver": inside.driver(), "kernel": inside.kernels()[0].release, "commit": inside.commit(),
+        "accelerator": accel,
         "qemu": version.stdout.splitlines()[0], "boot_seconds": round(boot_seconds, 2),
         "seconds_per_job": SECONDS, "results": [dataclasses.asdict(f) for f in figures]}
     (inside.BUILD / "run.json").write_text(json.dumps(data, indent=2) + "\n")

@@ -82,15 +82,23 @@ def common_arguments(machine: Machine, kernel: Kernel, initrd: pathlib.Path) -> 
     kind = machine.machine + f",accel={accel}"
     # KASAN's shadow and the debug kernel's own tables take their part.
     memory = machine.memory or ("1536M" if kernel.name == DEBUG else "1G")
-    fixed = "console=ttyS0 panic=-1 quiet no_timer_check tsc=reliable nvme_core.multipath=N"
     return [
         "qemu-system-x86_64", "-nodefaults", "-display", "none", "-no-reboot",
         "-machine", kind, "-cpu", "host" if accel == "kvm" else "max",
         "-smp", str(machine.cpus), "-m", memory, "-bios", machine.bios,
-        "-kernel", kernel.image, "-initrd", str(initrd), "-append", f"{fixed} {machine.kernel_args}".strip(),
+        "-kernel", kernel.image, "-initrd", str(initrd), "-append", kernel_line(machine, kernel),
         "-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off",
         *machine.qemu_args, *machine.process_args,
     ]
+
+
+def kernel_line(machine: Machine, kernel: Kernel) -> str:
+    """The kernel's command line."""
+    words = ["console=ttyS0 panic=-1 quiet no_timer_check tsc=reliable nvme_core.multipath=N", machine.kernel_args]
+    if kernel.name == DEBUG:
+        # What takes long is only done where a test asks for it; and KUnit would run whenever the module is loaded.
+        words += [word for word in ("kmemleak=off", "kunit.autorun=0") if word.split("=")[0] + "=" not in words[1]]
+    return " ".join(words).strip()
 
 
 def root_port_arguments(index: int) -> List[str]:

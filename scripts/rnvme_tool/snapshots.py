@@ -30,7 +30,7 @@ class Snapshots:
         self._driver = driver
 
     def start(self, folder: pathlib.Path, kernel: Kernel, initrd: pathlib.Path, machine: Machine,
-              controllers: "list[Controller]", keep: Callable[[Guest], None]) -> Guest:
+              controllers: list[Controller], keep: Callable[[Guest], None]) -> Guest:
         """A guest that runs: restored, or booted when its machine is cold. `keep` is told of it before it starts."""
         cold = machine.cold or len(controllers) > SPARE_PORTS
         snapshot = None if cold else self._prepare(kernel, initrd, machine)

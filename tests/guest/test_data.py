@@ -14,10 +14,10 @@ from typing import Callable, Dict, List
 
 import pytest
 from harness import Boot, Controller, Guest, Machine, Namespace
-from harness.observe import (MIB, Trace, assert_orderly, counters, guest_sum, host_sum, seeded, traced,
-                             verified, watch)
+from harness.observe import MIB, Trace, assert_orderly, counters, guest_sum, host_sum, seeded, traced, verified, watch
 from rnvme_tool.machine import Option
 
+pytestmark = pytest.mark.io_suite
 NewImage = Callable[[str, int], pathlib.Path]
 # The largest MDTS that QEMU takes: 2 MiB in one command.
 LARGEST: Dict[str, Option] = {"mdts": 9}
@@ -128,7 +128,8 @@ def writes_at(entries: List[bytes], lba: int) -> List[int]:
 
 
 def test_flush_and_forced_unit_access_reach_the_device(boot: Boot, new_image: NewImage, folder: pathlib.Path) -> None:
-    guest = boot([Controller([Namespace(new_image("disk", 16 * MIB))])], Machine(process_args=traced(folder)), load=False)
+    guest = boot([Controller([Namespace(new_image("disk", 16 * MIB))])], Machine(process_args=traced(folder)),
+                 load=False)
     with watch(guest, folder, "pci_nvme_create_sq") as trace:
         guest.load()
         guest.await_disks(1)

@@ -16,9 +16,11 @@ import re
 import tarfile
 from typing import Callable, Dict
 
+import pytest
 from harness import Boot, Controller, Guest, Machine, Namespace
 from harness.observe import MIB, assert_orderly, guest_sum, host_sum, reads_well, seeded
 
+pytestmark = pytest.mark.io_suite
 NewImage = Callable[[str, int], pathlib.Path]
 FILES = 10_000
 SECTOR = 512

@@ -13,10 +13,24 @@ from typing import Callable, Dict, List
 
 import pytest
 from harness import Boot, Controller, Guest, Machine, Namespace
-from harness.observe import (MIB, add_backend, assert_orderly, counters, fio, guest_sum, host_sum, reads_well, seeded,
-                             traced, verified, watch)
+from harness.machines import behind_strict_iommu, with_bounce_buffers
+from harness.observe import (
+    MIB,
+    add_backend,
+    assert_orderly,
+    counters,
+    fio,
+    guest_sum,
+    host_sum,
+    reads_well,
+    seeded,
+    traced,
+    verified,
+    watch,
+)
 from rnvme_tool.machine import Option
 
+pytestmark = pytest.mark.io_suite
 NewImage = Callable[[str, int], pathlib.Path]
 BAD_SECTOR = 2048
 
@@ -63,17 +77,6 @@ def test_many_jobs_on_every_cpu_complete_every_command_once(boot: Boot, new_imag
     for disk, image in zip(disks, images):
         assert guest_sum(guest, disk) == host_sum(image)
     assert_orderly(guest)
-
-
-def behind_strict_iommu() -> Machine:
-    """A machine whose IOMMU reports every access outside of what is mapped; qboot does not boot with one."""
-    return Machine(machine="q35,kernel-irqchip=split", bios="bios-256k.bin",
-                   qemu_args=["-device", "intel-iommu,intremap=on"], kernel_args="intel_iommu=on iommu.strict=1")
-
-
-def with_bounce_buffers() -> Machine:
-    """A machine in which all data is copied through the bounce buffer."""
-    return Machine(kernel_args="swiotlb=force")
 
 
 @pytest.mark.parametrize("machine,in_use", [

@@ -13,12 +13,25 @@ from typing import Callable, Dict, List, Tuple
 
 import pytest
 from harness import Boot, Controller, Guest, GuestFailure, Machine, Namespace
-from harness.observe import (MIB, add_backend, assert_orderly, fio_command, guest_sum, host_sum, reads_well, seeded,
-                             traced, verified, watch)
+from harness.observe import (
+    MIB,
+    add_backend,
+    assert_orderly,
+    fio_command,
+    guest_sum,
+    host_sum,
+    reads_well,
+    seeded,
+    traced,
+    verified,
+    watch,
+)
+from harness.sample import rounds
 from rnvme_tool.guest import Job
 from rnvme_tool.machine import Option
 
 NewImage = Callable[[str, int], pathlib.Path]
+Figure = Callable[[str, object], None]
 CC_SHN_NORMAL = 1 << 14
 # The opener's file stays open on descriptor 9 until the pipe says go; then it reads and writes once more.
 HOLD = ("mkfifo /tmp/hold; exec 9<>/dev/{disk}; echo open >/tmp/held; read x </tmp/hold; "
@@ -77,23 +90,27 @@ def late_use(guest: Guest, holder: Job) -> Tuple[int, bool]:
     return int(count), status == "0"
 
 
-def test_load_and_unload_fifty_times(boot: Boot, new_image: NewImage) -> None:
+@pytest.mark.soak
+def test_load_and_unload_again_and_again(boot: Boot, new_image: NewImage, record_property: Figure) -> None:
     image = new_image("disk", 8 * MIB)
     guest = boot([Controller([Namespace(image)])], load=False)
     device = f"/sys/bus/pci/devices/{guest.pci_address()}"
+    count = rounds(guest, stock=50, debug=10, soak=1000)
     began = time.monotonic()
-    guest.run("for i in $(seq 50); do insmod /lib/rnvme/rnvme.ko || exit 1; [ -b /dev/rnvme0n1 ] || exit 2; "
+    guest.run(f"for i in $(seq {count}); do insmod /lib/rnvme/rnvme.ko || exit 1; [ -b /dev/rnvme0n1 ] || exit 2; "
               "dd if=/dev/rnvme0n1 of=/dev/null bs=4k count=4 iflag=direct status=none || exit 3; "
               "rmmod rnvme || exit 4; [ ! -e /dev/rnvme0n1 ] || exit 5; "
-              f"[ ! -e {device}/counters ] && [ ! -e {device}/model ] || exit 6; done", 200)
-    print(f"50 rounds in {time.monotonic() - began:.1f} s")
+              f"[ ! -e {device}/counters ] && [ ! -e {device}/model ] || exit 6; done", 30 + 10 * count)
+    print(f"{count} rounds in {time.monotonic() - began:.1f} s")
+    record_property("rounds", count)
     assert guest.out("grep -c rnvme /proc/interrupts /proc/modules /proc/iomem || true") == (
         "/proc/interrupts:0\n/proc/modules:0\n/proc/iomem:0"), "something of the driver stayed behind"
     guest.load()
     works_again(guest, image)
 
 
-def test_unbind_and_bind_under_io_fifty_times(boot: Boot, new_image: NewImage) -> None:
+@pytest.mark.soak
+def test_unbind_and_bind_under_io_again_and_again(boot: Boot, new_image: NewImage, record_property: Figure) -> None:
     image = new_image("disk", 16 * MIB)
     guest = boot([Controller([Namespace(image)])])
     disk, address = guest.disk(), guest.pci_address()
@@ -103,15 +120,19 @@ def test_unbind_and_bind_under_io_fifty_times(boot: Boot, new_image: NewImage) -
                 for source, target, flags in (
                     (f"/dev/{disk}", "/dev/null", "iflag=direct"), (f"/dev/{disk}", "/dev/null", "skip=300"),
                     ("/dev/zero", f"/dev/{disk}", "oflag=direct conv=notrunc,nocreat"))]
+    count = rounds(guest, stock=50, debug=10, soak=1000)
     began = time.monotonic()
-    rounds = guest.out(f"""busy=0; for i in $(seq 50); do
+    busy = int(guest.out(f"""busy=0; for i in $(seq {count}); do
 for n in $(seq 1000); do [ $(awk '{{print $9}}' /sys/block/{disk}/stat) -gt 0 ] && busy=$((busy+1)) && break; done
 echo {address} >{driver_file(guest, 'unbind')} || exit 1; [ ! -e /sys/block/{disk} ] || exit 2
 echo {address} >{driver_file(guest, 'bind')} || exit 3
 [ -e /sys/block/{disk} ] || exit 4
-timeout 20 dd if=/dev/{disk} of=/dev/null bs=4k count=1 iflag=direct status=none || exit 5; done; echo $busy""", 240)
-    print(f"50 rounds in {time.monotonic() - began:.1f} s; in {rounds} of them requests were in flight at the unbind")
-    assert int(rounds) >= 25
+timeout 20 dd if=/dev/{disk} of=/dev/null bs=4k count=1 iflag=direct status=none || exit 5; done
+echo $busy""", 30 + 10 * count))
+    print(f"{count} rounds in {time.monotonic() - began:.1f} s; in {busy} of them requests were in flight")
+    record_property("rounds", count)
+    record_property("of them with requests in flight", busy)
+    assert busy >= count // 2
     guest.run("touch /tmp/over")
     for job in stirring:
         job.wait(30)
@@ -156,9 +177,11 @@ def test_pci_remove_under_io_with_an_open_holder_then_rescan(boot: Boot, new_ima
         works_again(guest, image)
 
 
+# The kernel's hot-plug driver takes its two locks in both orders; lockdep says so whenever a device goes or comes.
+@pytest.mark.known_report("pciehp_")
 def test_device_unplugged_under_io_ends_io_and_a_new_one_works(boot: Boot, new_image: NewImage) -> None:
     image = new_image("disk", 16 * MIB)
-    guest = boot([Controller([Namespace(image)])])
+    guest = boot([Controller([Namespace(image)])], Machine(cold=True))
     disk = guest.disk()
     holder = hold(guest, disk)
     job = endless_io(guest, disk)

@@ -17,7 +17,7 @@ Fixtures (tests/guest/conftest.py):
 On a Guest: run(command, timeout, check, stdin) -> Result(status, out, err); out(command);
 spawn(command) -> Job with poll() and wait(timeout); qmp(command, **arguments);
 device_add(driver, **properties); wait_event(name, timeout, matches); load(parameters) and
-unload(); disks(), disk(controller, nsid), await_disks(count); dmesg(), complaints(), serial();
+unload(); disks(), disk(controller, nsid), await_disks(count); dmesg(), serial();
 write_file(path, data); kill() (a power cut: images then hold what was written). A command given as
 text goes to bash, as a list straight to the program. Commands are bounded by `timeout` seconds.
 Each controller is behind a root port of its own named rp<index>; pci_address(index) asks where. QEMU's

@@ -107,7 +107,7 @@ def add_backend(guest: Guest, node: str, image: pathlib.Path, **blkdebug: Any) -
     """Adds a block node for an image to a running QEMU; through blkdebug, when that gets options."""
     raw: Dict[str, Any] = {"driver": "raw", "file": {"driver": "file", "filename": str(image), "locking": "off"}}
     options = {"driver": "blkdebug", "image": raw, **blkdebug} if blkdebug else raw
-    guest.qmp("blockdev-add", **{"node-name": node, **options})
+    guest.blockdev_add({"node-name": node, **options})
 
 
 # --- QEMU's trace ------------------------------------------------------------

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Machines for special purposes, each made of another one, so that they can be combined.
+
+Relies on QEMU's intel-iommu and on the kernel's command line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Optional
+
+from rnvme_tool.machine import Machine
+
+IOMMU = "intel-iommu,intremap=on"
+
+
+def behind_strict_iommu(machine: Optional[Machine] = None) -> Machine:
+    """With an IOMMU that reports every access outside of what is mapped; qboot does not boot with one."""
+    base = machine or Machine()
+    if IOMMU in base.qemu_args:
+        return base
+    return dataclasses.replace(base, machine=base.machine + ",kernel-irqchip=split", bios="bios-256k.bin",
+                               qemu_args=[*base.qemu_args, "-device", IOMMU],
+                               kernel_args=_with(base, "intel_iommu=on iommu.strict=1"))
+
+
+def with_bounce_buffers(machine: Optional[Machine] = None) -> Machine:
+    """With all data copied through the bounce buffer."""
+    base = machine or Machine()
+    return dataclasses.replace(base, kernel_args=_with(base, "swiotlb=force"))
+
+
+def looking_for_leaks(machine: Optional[Machine] = None) -> Machine:
+    """With kmemleak on, which makes booting slow, and with slab caches that show it all.
+
+    The allocator keeps pointers to what it gave away last, in memory that kmemleak
+    scans, and so hides leaks of a few objects; it does not while slabs are debugged.
+    Caches are not merged, so that one by one they can be made to fail.
+    """
+    base = machine or Machine()
+    return dataclasses.replace(base, kernel_args=_with(base, "kmemleak=on slab_debug=F slab_nomerge"))
+
+
+def _with(machine: Machine, kernel_args: str) -> str:
+    return f"{machine.kernel_args} {kernel_args}".strip()

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Memory is short: in probe at every allocation in turn, in insmod, and under I/O.
+
+Each ends in a clean error or in success, nothing is reported and nothing leaks.
+Relies on the debug kernel's fault injection (failslab, fail_page_alloc) and on
+allocation_walk.sh, which runs in the guest.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import pathlib
+import re
+from typing import Any, Callable, Dict, List, Tuple
+
+import pytest
+from harness import Boot, Controller, Guest, Namespace
+from harness.machines import looking_for_leaks
+from harness.observe import MIB, assert_orderly, fio_command, guest_sum, host_sum, verified
+from rnvme_tool.log_net import ASK_NET, Report, net_faults, read_leaks, read_reports
+
+NewImage = Callable[[str, int], pathlib.Path]
+WALK = pathlib.Path(__file__).with_name("allocation_walk.sh")
+# The walk is one long story; it is told in parts that fit a test's time.
+PARTS = 6
+KMEMLEAK = "/sys/kernel/debug/kmemleak"
+# Without ignore-gfp-wait=N nothing that may sleep would fail. What kmemleak and object debugging allocate for
+# themselves is no site of the driver's: only caches that are marked fail, and theirs are not.
+SET_UP = """cd /sys/kernel/debug
+for kind in failslab fail_page_alloc; do
+    echo N >$kind/ignore-gfp-wait; echo 0 >$kind/verbose
+done
+echo 0 >fail_page_alloc/min-order
+for cache in /sys/kernel/slab/*; do
+    case $cache in */kmemleak_*|*/debug_objects_cache) ;; *) echo 1 >$cache/failslab || exit 1 ;; esac
+done
+echo Y >failslab/cache-filter"""
+ENOMEM = "Cannot allocate memory"
+# The kernel goes on without some files in /proc/irq, and when the vector is freed warns of what is not there.
+NO_FILE_OF_THE_VECTOR = re.compile(r"^name '\w+'$")
+
+
+def boot_short_of_memory(boot: Boot, images: List[pathlib.Path], parameters: str = "") -> Guest:
+    """A guest with the driver loaded and fault injection ready; allocations do not fail yet."""
+    guest = boot([Controller([Namespace(image) for image in images], options={"mdts": 9})], looking_for_leaks(),
+                 parameters=parameters)
+    guest.run(SET_UP)
+    return guest
+
+
+def is_the_kernels_own(report: Report) -> bool:
+    """Whether a report tells of the interrupt core's way with a short memory, and not of the driver."""
+    return bool(report.kind == "warn" and NO_FILE_OF_THE_VECTOR.match(report.title)
+                and "unregister_irq_proc+" in report.text)
+
+
+def assert_nothing_reported_or_lost(guest: Guest) -> None:
+    """After all is over: no report in the log, the net is still up, and kmemleak finds nothing."""
+    guest.run(f"sleep 6 && echo scan >{KMEMLEAK} && echo scan >{KMEMLEAK}", 150)
+    leaks = read_leaks(guest.out(f"cat {KMEMLEAK}"))
+    reports = [one for one in read_reports(guest.dmesg()) if not is_the_kernels_own(one)]
+    assert reports + leaks == [], "\n\n".join(map(str, reports + leaks))
+    assert net_faults(guest.out(ASK_NET), leaks=True) == []
+
+
+def log_by_site(guest: Guest) -> Dict[int, str]:
+    """What the log says while each allocation fails."""
+    parts = re.split(r"allocation (\d+) fails\n", guest.dmesg())
+    return {int(number): text for number, text in zip(parts[1::2], parts[2::2])}
+
+
+@pytest.mark.debug_only
+@pytest.mark.expects_complaints
+@pytest.mark.parametrize("part", range(PARTS))
+def test_probe_survives_each_allocation_failing_in_turn(boot: Boot, new_image: NewImage, part: int) -> None:
+    images = [new_image("a", 16 * MIB), new_image("b", 16 * MIB)]
+    guest = boot_short_of_memory(boot, images)
+    address = guest.pci_address()
+    guest.run(f"echo {address} >/sys/bus/pci/drivers/rnvme/unbind; dmesg -c >/dev/null")
+    guest.write_file("/tmp/walk.sh", WALK.read_text())
+    walked = [line.split(" ", 2) for line in
+              guest.out(f"bash /tmp/walk.sh {part + 1} {PARTS} {address}", 240).splitlines()]
+    told = log_by_site(guest)
+    outcomes: Dict[Tuple[str, str], int] = {}
+    for number, how, what in walked:
+        outcomes[how, what] = outcomes.get((how, what), 0) + 1
+        if how == "bound" and int(what) < len(images):
+            assert "no disk: ENOMEM" in told[int(number)], f"allocation {number}: a disk is missing without a word"
+    print(outcomes)
+    assert walked[-1][1] == "end", "the walk came to its natural end"
+    assert outcomes.get(("failed", ENOMEM), 0) > 5 and outcomes.get(("bound", "1"), 0) > 5, "the failures hit the probe"
+    unclean = [line for line in walked if line[1] not in ("bound", "failed", "end") or
+               line[1] == "failed" and line[2] != ENOMEM]
+    assert unclean == [], unclean
+    guest.run(f"echo {address} >/sys/bus/pci/drivers/rnvme/bind")
+    for nsid, image in enumerate(images, start=1):
+        verified(guest, guest.disk(0, nsid), [{"bs": "64k", "iodepth": 8, "size": "2m"}])
+        assert guest_sum(guest, guest.disk(0, nsid)) == host_sum(image)
+    assert_orderly(guest)
+    guest.run(f"echo {address} >/sys/bus/pci/drivers/rnvme/unbind")
+    assert_nothing_reported_or_lost(guest)
+    guest.unload()
+    assert [one for one in read_reports(guest.dmesg()) if not is_the_kernels_own(one)] == []
+
+
+MARKED = """cd /tmp && exec 5>gate
+for task in $(pidof fio); do for one in /proc/$task/task/*/make-it-fail; do echo 1 >$one; done; done
+cd /sys/kernel/debug
+for kind in failslab fail_page_alloc; do
+    echo Y >$kind/task-filter; echo -1 >$kind/times; echo 1 >$kind/verbose; echo {percent} >$kind/probability
+done
+echo open >&5"""
+UNMARKED = "for kind in failslab fail_page_alloc; do echo 0 >/sys/kernel/debug/$kind/probability; done"
+Job = Dict[str, Any]
+
+
+def written_while_short(guest: Guest, job: Job, percent: int) -> int:
+    """Runs a fio that writes, so many of whose allocations fail; how many of its writes failed."""
+    # fio comes up, waits at the gate, is marked, and goes on.
+    guest.run("rm -f /tmp/gate && mkfifo /tmp/gate")
+    command = fio_command([job], thread="", exec_prerun="'cat /tmp/gate'", do_verify=0, continue_on_error="write")
+    running = guest.spawn("cd /tmp && " + command)
+    guest.run(MARKED.format(percent=percent), 60)
+    result = running.wait(120)
+    guest.run(UNMARKED)
+    done = json.loads(result.out[result.out.index("{"):])["jobs"][0]
+    print(f"{done['total_err']} writes failed, the first with error {done['first_error']}; {result.err.strip()[-300:]}")
+    assert done["first_error"] in (0, errno.EIO, errno.ENOMEM, errno.EAGAIN), done["first_error"]
+    return int(done["total_err"])
+
+
+def bad_blocks(guest: Guest, job: Job) -> int:
+    """How many blocks do not hold what was to be written."""
+    command = fio_command([job], verify_only="", continue_on_error="verify")
+    checked = guest.run("cd /tmp && " + command, 120, check=False)
+    return int(json.loads(checked.out[checked.out.index("{"):])["jobs"][0]["total_err"])
+
+
+@pytest.mark.debug_only
+@pytest.mark.parametrize("how", [{"direct": 1, "iodepth": 32}, {"direct": 0, "ioengine": "psync", "end_fsync": 1}],
+                         ids=["direct", "buffered"])
+def test_writes_that_succeed_while_memory_is_short_are_all_there(boot: Boot, new_image: NewImage, how: Job) -> None:
+    image = new_image("disk", 32 * MIB)
+    # Few entries a page of a list, so that every command needs several pages of the pool.
+    guest = boot_short_of_memory(boot, [image], "prp_list_room=2")
+    job: Job = {"filename": f"/dev/{guest.disk()}", "rw": "write", "bs": "64k", "size": "24m"}
+    # Each block holds its own offset.
+    job.update(verify="pattern", verify_pattern="%o")
+    job.update(how)
+    refused = written_while_short(guest, job, percent=10)
+    injected = guest.dmesg().count("FAULT_INJECTION: forcing a failure")
+    print(f"at least {injected} allocations failed")
+    assert injected > 0, "no allocation failed: nothing was tried"
+    assert bad_blocks(guest, job) <= refused, "a write that succeeded is not on the disk"
+    verified(guest, guest.disk(), [{"bs": "64k", "iodepth": 8, "size": "8m"}])
+    assert guest_sum(guest, guest.disk()) == host_sum(image)
+    assert_orderly(guest)
+    guest.unload()
+    assert_nothing_reported_or_lost(guest)
+
+
+INSMOD = """cd /sys/kernel/debug
+for n in %s; do
+    ( echo $n >/proc/self/fail-nth && exec insmod /lib/rnvme/rnvme.ko ) 2>/tmp/said
+    status=$?
+    if [ -e /sys/module/rnvme ]; then
+        if [ $status = 0 ]; then echo "$n loaded"; else echo "$n half-loaded $(cat /tmp/said)"; fi
+        rmmod rnvme || exit 1
+    else
+        echo "$n refused $status $(tail -n 1 /tmp/said)"
+    fi
+done"""
+
+
+@pytest.mark.debug_only
+def test_insmod_survives_allocations_failing(boot: Boot, new_image: NewImage) -> None:
+    image = new_image("disk", 16 * MIB)
+    guest = boot_short_of_memory(boot, [image])
+    guest.unload()
+    # As in allocation_walk.sh: what is enabled already does not come to ACPICA's use of freed memory.
+    guest.run(f"echo 1 >/sys/bus/pci/devices/{guest.pci_address()}/enable")
+    # The first ones are those of insmod's own start; beyond the last nothing is left to fail.
+    sites = range(150, 2400, 45)
+    outcomes = [line.split(" ", 1) for line in guest.out(INSMOD % " ".join(map(str, sites)), 240).splitlines()]
+    print("\n".join(map(" ".join, outcomes)))
+    assert len(outcomes) == len(sites)
+    assert not [how for _, how in outcomes if how.startswith("half-loaded")]
+    assert any(how.startswith("refused") for _, how in outcomes) and any(how == "loaded" for _, how in outcomes)
+    guest.load()
+    guest.await_disks(1)
+    verified(guest, guest.disk(), [{"bs": "64k", "iodepth": 8, "size": "2m"}])
+    guest.unload()
+    assert_nothing_reported_or_lost(guest)
