@@ -9,16 +9,16 @@ RNVME := $(PYTHON) $(CURDIR)/scripts/rnvme.py
 # What a person may set for kbuild on the command line goes on to it.
 KBUILD_VARS := $(foreach v,CC LLVM V W CLIPPY,$(if $(filter command line,$(origin $(v))),$(v)=$($(v))))
 
-export TESTS KERNEL TIME RNVME_DRIVER
+export TESTS KERNEL TIME GROW RNVME_DRIVER RNVME_SEED
 
-.PHONY: module run test shell check clean distclean help
+.PHONY: module run test shell check kunit fuzz soak gdb oops clean distclean help
 module: ## build rnvme.ko for the stock Debian kernel, or against KDIR=/a/prepared/tree
 	@$(RNVME) module $(if $(KDIR),--kdir $(KDIR)) $(KBUILD_VARS)
 
 run: ## boot the stock kernel in QEMU, load the module, run fio on every disk, print a table
 	@$(RNVME) run
 
-test: ## run every test (TESTS="word or word" picks some by name)
+test: ## run every test (TESTS="word or word" picks some by name, KERNEL=stock|debug one of the kernels)
 	@$(RNVME) test
 
 shell: ## an interactive guest with the module loaded (exit ends it)
@@ -26,6 +26,21 @@ shell: ## an interactive guest with the module loaded (exit ends it)
 
 check: ## formatting, lints and the tests that need no guest
 	@$(RNVME) check
+
+kunit: ## run the KUnit suites in User Mode Linux (KERNEL=debug: in a guest with the debug kernel)
+	@$(RNVME) kunit
+
+fuzz: ## fuzz the parsers for TIME=5m in all (GROW=1 keeps what was found in the tree's corpus)
+	@$(RNVME) fuzz
+
+soak: ## run what make test has no time for, and keep the results in Documentation/results (TIME=10m a fuzz target)
+	@$(RNVME) soak
+
+gdb: ## a guest with the module loaded, in gdb (KERNEL=debug for the debug kernel)
+	@$(RNVME) gdb
+
+oops: ## add file and line to the frames of rnvme.ko in a kernel log, LOG=file
+	@$(RNVME) oops "$(LOG)"
 
 clean: ## remove what was built (build/)
 	@$(RNVME) clean

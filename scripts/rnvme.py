@@ -30,8 +30,10 @@ def parse() -> argparse.Namespace:
         if name == "module":
             command.add_argument("--kdir", type=pathlib.Path, help="a prepared kernel build folder")
             command.add_argument("variables", nargs="*", help="further NAME=VALUE for kbuild")
+        if name == "oops":
+            command.add_argument("log", type=pathlib.Path, help="a file with the kernel's log")
     inside = commands.add_parser("inside", help="(what the commands above run in the build root)")
-    inside.add_argument("work", choices=["run", "test", "shell", "check", "image"])
+    inside.add_argument("work", choices=sorted([*host.INSIDE, "image"]))
     return parser.parse_args()
 
 

@@ -24,8 +24,8 @@ from .failure import Failure
 
 def cache_folder() -> pathlib.Path:
     """Where the cache is, as the environment says."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return pathlib.Path(os.environ.get("RNVME_CACHE") or os.path.join(home, "rnvme")).absolute()
+    home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path("~/.cache").expanduser()
+    return pathlib.Path(os.environ.get("RNVME_CACHE") or pathlib.Path(home, "rnvme")).absolute()
 
 
 def key_of(*recipe: object) -> str:

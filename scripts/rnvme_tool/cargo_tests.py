@@ -58,7 +58,7 @@ def run_cargo_tests(words: List[str], lines_shown: bool = True) -> List[Case]:
 def build() -> Tuple[List[Program], str]:
     """The workspace's test programs; empty when it does not build, then with the compiler's messages."""
     done = subprocess.run(["cargo", "test", *CARGO, "--no-run", "--message-format=json-render-diagnostics"],
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     return (list(programs(done.stdout)) if done.returncode == 0 else []), done.stderr
 
 

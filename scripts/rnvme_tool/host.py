@@ -17,15 +17,20 @@ from typing import Callable, Dict, List, Sequence, Tuple
 
 from . import module as module_build
 from .cache import Cache, cache_folder, key_of, need_space, remove_tree
-from .enter import Root, environment
+from .enter import PASSED_ON, Root, environment
 from .failure import Failure
 from .kernel import DEBUG, MOUNTED, NAMES, STOCK, Kernel, prepare_debug, prepare_stock, read_kernel
+from .miri import run_miri
 from .root import BuildRoot, prepare_root
 from .steps import Progress, Step, wait_or_kill
+from .uml import MOUNTED as UML_MOUNTED
+from .uml import prepare_uml
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = PROJECT / "build"
-INTERACTIVE = ("shell", "gdb")
+# What runs inside the build root; the first two need the terminal.
+INSIDE = ("shell", "gdb", "run", "test", "check", "fuzz", "kunit", "oops", "soak")
+INTERACTIVE = INSIDE[:2]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +66,7 @@ def prepare(names: Sequence[str], own_steps: int, mistakes: bool = False) -> Pre
             prepared.progress.kept(f"module for the {kernel.name} kernel", "not needed here")
         if mistakes and kernel.name == DEBUG:
             module_build.build_self_test(PROJECT, prepared.root, kernel, prepared.progress)
-    return dataclasses.replace(prepared, root=prepared.root.with_bind(cache.folder, "/cache"), image=image)
+    return dataclasses.replace(prepared, image=image)
 
 
 def prepare_kernels(names: Sequence[str], total: int) -> Tuple[Cache, BuildRoot, Prepared]:
@@ -78,7 +83,8 @@ def prepare_kernels(names: Sequence[str], total: int) -> Tuple[Cache, BuildRoot,
         root = prepare_debug(cache, base, root, PROJECT, progress)
     folders = {target: source for source, target in root.binds}
     kernels = [read_kernel(folders[MOUNTED[name]]) for name in names]
-    return cache, base, Prepared(root.with_bind(PROJECT, "/rnvme"), kernels, pathlib.Path(), progress)
+    root = root.with_bind(PROJECT, "/rnvme").with_bind(cache.folder, "/cache")
+    return cache, base, Prepared(root, kernels, pathlib.Path(), progress)
 
 
 def become_root() -> None:
@@ -89,9 +95,7 @@ def become_root() -> None:
         raise Failure("this needs root (for mmdebstrap and chroot) and there is no sudo: run it as root")
     print("this needs root (for mmdebstrap and chroot): going on through sudo", flush=True)
     kept = [f"RNVME_CACHE={cache_folder()}"]
-    kept += [f"{name}={os.environ[name]}" for name in ("http_proxy", "https_proxy", "no_proxy", "TESTS", "KERNEL", "TIME", "RNVME_DRIVER",
-                                                "RNVME_SEED")
-             if os.environ.get(name)]
+    kept += [f"{name}={os.environ[name]}" for name in PASSED_ON if os.environ.get(name)]
     os.execvp("sudo", ["sudo", "env", *kept, sys.executable, *sys.argv])
 
 
@@ -151,6 +155,35 @@ def _command_inside(work: str, own_steps: int, kernels: Sequence[str] = (STOCK,)
     return command
 
 
+def command_test(arguments: argparse.Namespace) -> int:
+    """Runs every test; Miri, where the host has it, before the rest."""
+    prepared = prepare(kernel_names(NAMES), 0, mistakes=True)
+    failed = 0 if os.environ.get("TESTS") else run_miri()[1]
+    return run_inside(prepared, "test") or int(failed != 0)
+
+
+def command_tools(arguments: argparse.Namespace) -> int:
+    """Runs what needs the build root and no guest."""
+    _cache, _base, prepared = prepare_kernels([STOCK], 2)
+    if arguments.command == "oops":
+        try:
+            shutil.copy(arguments.log, BUILD / "oops.log")
+        except OSError as error:
+            raise Failure(f"the log {arguments.log} cannot be read ({error.strerror}): give LOG=file") from error
+    return run_inside(prepared, arguments.command)
+
+
+def command_kunit(_: argparse.Namespace) -> int:
+    """Runs the KUnit suites: in User Mode Linux, or in a guest if KERNEL=debug."""
+    if kernel_names([""]) == [DEBUG]:
+        return run_inside(prepare([DEBUG], 0), "kunit")
+    cache, base, prepared = prepare_kernels([STOCK], 4)
+    root = prepare_uml(cache, base, prepared.root, PROJECT, prepared.progress)
+    kernel = read_kernel({target: source for source, target in root.binds}[UML_MOUNTED])
+    module_build.build_in_root(PROJECT, root, kernel, prepared.progress)
+    return run_inside(dataclasses.replace(prepared, root=root), "kunit")
+
+
 def command_module(arguments: argparse.Namespace) -> int:
     """Builds the module only."""
     if arguments.kdir is not None:
@@ -185,7 +218,12 @@ def command_distclean(arguments: argparse.Namespace) -> int:
 COMMANDS: Dict[str, Tuple[Callable[[argparse.Namespace], int], str]] = {
     "module": (command_module, "build rnvme.ko, for the stock kernel or against --kdir"),
     "run": (_command_inside("run", 2), "boot a guest, load the module, run fio, print a table"),
-    "test": (_command_inside("test", 0, NAMES, mistakes=True), "run every test, on both kernels"),
+    "test": (command_test, "run every test, on both kernels"),
+    "soak": (_command_inside("soak", 0, NAMES, mistakes=True), "run what make test has no time for; keep the results"),
+    "fuzz": (command_tools, "fuzz the parsers"),
+    "kunit": (command_kunit, "run the KUnit suites in User Mode Linux, or in a guest"),
+    "gdb": (_command_inside("gdb", 0), "a guest with the module loaded, in gdb"),
+    "oops": (command_tools, "add file and line to a kernel log's frames in rnvme.ko"),
     "shell": (_command_inside("shell", 0), "an interactive guest with the module loaded"),
     "check": (_command_inside("check", 0), "formatting, lints and the tests that need no guest"),
     "clean": (command_clean, "remove what was built"),

@@ -14,13 +14,16 @@ import shutil
 import subprocess
 import sys
 import time
-from typing import Callable, List, Tuple
+from typing import Callable, List, Optional, Tuple
 
 from . import inside, junit
 from .cargo_tests import run_cargo_tests
 from .failure import Failure
+from .inside_coverage import coverage_cases
+from .inside_fuzz import fuzz_cases
 from .junit import Case
 
+FUZZ_SECONDS = 5.0
 # pytest ends with this status when no test was picked.
 NOTHING_PICKED = 5
 
@@ -52,21 +55,38 @@ def run_tests() -> int:
     return 1 if failed else 0
 
 
-def picked(words: str, name: str) -> bool:
-    """Whether TESTS picks a stage that is one test of its own."""
-    return not words or any(word.lower() in name for word in words.split() if word not in ("or", "and", "not"))
-
-
 def cargo_stage(words: str) -> List[Case]:
     """The tests of the protocol, and whatever else builds on the host."""
+    picked = single_words(words)
+    return [] if picked is None else run_cargo_tests(picked)
+
+
+def fuzz_stage(words: str) -> List[Case]:
+    """Every parser of what a device made, for a few seconds."""
+    picked = single_words(words)
+    return [] if picked is None else fuzz_cases(FUZZ_SECONDS, words=picked)
+
+
+def coverage_stage(words: str) -> List[Case]:
+    """How much of the protocol crate its tests reach."""
+    return coverage_cases() if not words or "coverage" in words.split() else []
+
+
+def single_words(words: str) -> Optional[List[str]]:
+    """TESTS for what can only be picked by one word or another; None when it says more than that."""
     if re.search(r"\b(and|not)\b", words):
-        print("  (left out: Cargo can only pick tests by one word or another)", flush=True)
-        return []
-    return run_cargo_tests([word for word in words.split() if word != "or"])
+        print("  (left out: these can only be picked by one word or another)", flush=True)
+        return None
+    return [word for word in words.split() if word != "or"]
 
 
 def pytest_stage(words: str) -> List[Case]:
-    """The scripts' and the guests' tests, as many at once as the machine bears."""
+    """The scripts' and the guests' tests."""
+    return run_pytest(words, [])
+
+
+def run_pytest(words: str, options: List[str]) -> List[Case]:
+    """Runs pytest with further options: as many tests at once as the machine bears."""
     report = inside.BUILD / "pytest.xml"
     report.unlink(missing_ok=True)
     shutil.rmtree(inside.BUILD / "snapshots", ignore_errors=True)
@@ -75,7 +95,7 @@ def pytest_stage(words: str) -> List[Case]:
                "--tb=short", f"--junit-xml={report}", "--rootdir", str(inside.PROJECT),
                "-c", str(inside.PROJECT / "pyproject.toml"),
                # In order, one at a time: what fails fast stays in front.
-               "-n", str(workers()), "--dist", "load", "--maxschedchunk", "1"]
+               "-n", str(workers()), "--dist", "load", "--maxschedchunk", "1", *options]
     if words:
         command += ["-k", words]
     env = dict(os.environ, PYTHONPATH=str(inside.PROJECT / "scripts"), PYTHONUNBUFFERED="1")
@@ -102,5 +122,7 @@ def workers() -> int:
 
 STAGES: List[Tuple[str, Callable[[str], List[Case]]]] = [
     ("cargo test", cargo_stage),
+    ("coverage of rust/nvme", coverage_stage),
+    ("fuzzing", fuzz_stage),
     ("pytest", pytest_stage),
 ]

@@ -15,13 +15,17 @@ UNWRITABLE = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd]")
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One test. `outcome` is ok or FAILED: a test that was skipped has failed, since none is meant to be."""
+    """One test. `outcome` is ok or FAILED: a test that was skipped has failed, since none is meant to be.
+
+    `figures` is what it measured, in a few words.
+    """
 
     suite: str
     name: str
     seconds: float
     outcome: str
     text: str = ""
+    figures: str = ""
 
     def line(self) -> str:
         """As it is printed."""
@@ -40,8 +44,9 @@ def read(path: pathlib.Path) -> List[Case]:
     for element in ElementTree.parse(path).getroot().iter("testcase"):
         bad = [part for part in element if part.tag in ("failure", "error", "skipped")]
         text = "\n".join((part.get("message") or "") + "\n" + (part.text or "") for part in bad)
+        figures = ", ".join(f"{part.get('name')} {part.get('value')}" for part in element.iter("property"))
         cases.append(Case(element.get("classname", ""), element.get("name", ""), float(element.get("time", "0")),
-                          "FAILED" if bad else "ok", text))
+                          "FAILED" if bad else "ok", text, figures))
     return cases
 
 

@@ -45,13 +45,14 @@ Acquire::Retries "3";
 """
 TOOLCHAIN = """rustc rust-src rustfmt rust-clippy cargo bindgen gcc-14 g++ make bc bison flex libelf-dev
 libssl-dev pahole kmod cpio rsync xz-utils zstd ca-certificates clang lld llvm gdb
-python3-pip""".split()
+python3-pip perl""".split()
 CHECKERS = """python3 python3-pytest python3-pytest-xdist python3-pytest-timeout python3-qemu-qmp
-mypy pyflakes3 shellcheck""".split()
+mypy shellcheck""".split()
 GUEST = """qemu-system-x86 qemu-utils qemu-guest-agent busybox-static bash fio nvme-cli e2fsprogs
 fdisk util-linux""".split()
 PACKAGES = TOOLCHAIN + CHECKERS + GUEST
 
+KEYRING = pathlib.Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 COMPILERS = "rustc bindgen gcc-14 clang lld llvm pahole".split()
 
 UNREACHABLE = re.compile(r"failure resolving|Could not (?:resolve|connect|handshake)|Unable to connect|unreachable|"
@@ -95,7 +96,7 @@ def need_mmdebstrap() -> None:
         raise Failure(f"mmdebstrap is missing, and there is no apt-get to install it: {mend}")
     print("installing mmdebstrap on this host", flush=True)
     packages = ["mmdebstrap"]
-    if not os.path.exists("/usr/share/keyrings/debian-archive-keyring.gpg"):
+    if not KEYRING.exists():
         packages.append("debian-archive-keyring")
     env = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
     install = ["apt-get", "install", "-q", "-y", "--no-install-recommends", *packages]
@@ -133,9 +134,8 @@ def _make(folder: pathlib.Path, step: Step) -> None:
 
 def _options() -> List[str]:
     options = [f"--aptopt={line}" for line in APT.splitlines()]
-    keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
-    if os.path.exists(keyring):
-        options.append(f"--keyring={keyring}")
+    if KEYRING.exists():
+        options.append(f"--keyring={KEYRING}")
     # mmdebstrap does not read the host's apt configuration; a proxy set there must still hold.
     for scheme in ("http", "https"):
         name = f"Acquire::{scheme}::Proxy"

@@ -76,5 +76,5 @@ def test_full_disk_is_told_with_numbers_and_a_way_out(tmp_path: pathlib.Path) ->
 
 def test_unwritable_cache_is_told(tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(Failure, match="cannot be written .* set RNVME_CACHE"):
+    with pytest.raises(Failure, match=r"cannot be written .* set RNVME_CACHE"):
         Cache(tmp_path / "file")

@@ -20,12 +20,12 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 @pytest.fixture
 def rnvme(tmp_path: pathlib.Path) -> Run:
     """Runs scripts/rnvme.py with a cache of its own, and a PATH when one is given."""
-    def run(*arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":
+    def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         words: List[str] = [sys.executable, str(SCRIPT), *arguments]
         variables = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(tmp_path),
                      "RNVME_CACHE": str(tmp_path / "cache"), **env}
         return subprocess.run(words, env=variables, check=False, text=True, timeout=60, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                              capture_output=True)
     return run
 
 

@@ -51,7 +51,7 @@ def test_image_package_serves_when_there_is_no_unsigned_one(monkeypatch: pytest.
 
 
 def test_series_that_is_gone_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(Failure, match="there is: nothing.*update rnvme"):
+    with pytest.raises(Failure, match=r"there is: nothing.*update rnvme"):
         build_root._choose_kernel(archive({}, monkeypatch))
 
 
@@ -69,5 +69,5 @@ def test_trouble_among_packages_is_not_taken_for_a_network_without_life() -> Non
 
 def test_missing_mmdebstrap_is_told_where_it_cannot_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
-    with pytest.raises(Failure, match="mmdebstrap is missing.*install the package mmdebstrap"):
+    with pytest.raises(Failure, match=r"mmdebstrap is missing.*install the package mmdebstrap"):
         build_root.need_mmdebstrap()

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0
+"""`make soak`: what `make test` has no time for; its last results are kept in Documentation/results/soak.md.
+
+The tests marked `soak` run with many more rounds and samples on each kernel, and
+the fuzz targets for TIME each (10m unless told). Take an idle machine.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import time
+from typing import List
+
+from . import inside, junit
+from .inside_fuzz import fuzz_cases, seconds_of
+from .inside_test import run_pytest
+from .junit import Case
+
+RESULTS = inside.PROJECT / "Documentation/results/soak.md"
+FUZZ_TIME = "10m"
+# No test of a soak may outlive this.
+TEST_SECONDS = 4 * 3600
+
+
+def run_soak() -> int:
+    """Runs it all and writes the results, good or bad; status 1 when anything failed."""
+    began = time.monotonic()
+    # One seed for all, so that a line of the results is enough to repeat them.
+    os.environ.setdefault("RNVME_SEED", str(int.from_bytes(os.urandom(4), "big")))
+    os.environ["RNVME_SOAK"] = "1"
+    print("fuzzing", flush=True)
+    cases = fuzz_cases(seconds_of(os.environ.get("TIME") or FUZZ_TIME))
+    print("guests", flush=True)
+    cases += run_pytest(os.environ.get("TESTS", ""), ["-m", "soak", "-o", f"timeout={TEST_SECONDS}"])
+    junit.write(inside.BUILD / "soak.xml", cases)
+    passed, failed = junit.count(cases)
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    RESULTS.write_text(report(cases, time.monotonic() - began))
+    print(f"the results are in {RESULTS.relative_to(inside.PROJECT)}")
+    print(f"{passed} passed, {failed} failed", flush=True)
+    return 1 if failed or not cases else 0
+
+
+def report(cases: List[Case], seconds: float) -> str:
+    """The page of results."""
+    kernels = ", ".join(kernel.release for kernel in inside.kernels())
+    rows = [f"| `{case.name}` | {case.outcome} | {case.seconds:.0f} s | {case.figures} |" for case in cases]
+    return "\n".join([
+        "# The last soak", "",
+        "Written by `make soak`; Documentation/testing.md tells what it does.", "",
+        f"- date: {datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M} UTC, {seconds / 60:.0f} minutes on "
+        f"{os.cpu_count()} CPUs",
+        f"- commit: {inside.commit()}", f"- kernels: {kernels}", f"- seed: RNVME_SEED={os.environ['RNVME_SEED']}", "",
+        "| test | outcome | time | figures |", "|---|---|---|---|", *rows, ""])
