@@ -92,7 +92,8 @@ def boot_uml(kernel: Kernel, module: pathlib.Path, arguments: Sequence[str], sec
         init.chmod(0o755)
         command = [kernel.image, "mem=256M", "rootfstype=hostfs", "ro", f"init={init}", "con=null", "con0=null,fd:1",
                    "loglevel=7", *arguments]
-        return _run(command, dict(os.environ, TMPDIR="/tmp"), seconds)
+        # It keeps a folder of its own at home, and its memory in a temporary file; the root is read-only.
+        return _run(command, dict(os.environ, HOME=folder, TMPDIR=folder), seconds)
 
 
 def _run(command: Sequence[str], env: dict[str, str], seconds: float) -> str:

@@ -26,7 +26,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "kernel" in metafunc.fixturenames:
         marks = {mark.name for mark in metafunc.definition.iter_markers()}
         names = [name for name in (STOCK, DEBUG) if not marks & {"stock_only", "debug_only"} or f"{name}_only" in marks]
-        if "io_suite" in marks:
+        if "io_suite" in marks and "no_iommu" not in marks:
             names = [name + BEHIND_IOMMU if name == DEBUG else name for name in names]
         metafunc.parametrize("kernel", names, indirect=True, ids=names)
 

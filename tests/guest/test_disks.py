@@ -19,10 +19,10 @@ from typing import Callable, Dict
 import pytest
 from harness import Boot, Controller, Guest, Machine, Namespace
 from harness.observe import MIB, assert_orderly, guest_sum, host_sum, reads_well, seeded
+from harness.sample import rounds
 
 pytestmark = pytest.mark.io_suite
 NewImage = Callable[[str, int], pathlib.Path]
-FILES = 10_000
 SECTOR = 512
 
 
@@ -116,12 +116,12 @@ def test_partitions_show_up_and_write_where_they_should(boot: Boot, new_image: N
         assert starts == [str(MIB // SECTOR), str(6 * MIB // SECTOR)], "not found again when the driver came back"
 
 
-def tar_of_many_files(path: pathlib.Path) -> Dict[str, str]:
-    """Writes a tar of FILES files, some 200 MB, into an image; the MD5 of each by its name."""
+def tar_of_many_files(path: pathlib.Path, count: int) -> Dict[str, str]:
+    """Writes a tar of files, some 200 MB for 10,000, into an image; the MD5 of each by its name."""
     source = random.Random(200)
     sums = {}
     with open(path, "r+b") as image, tarfile.open(fileobj=image, mode="w|", format=tarfile.USTAR_FORMAT) as tar:
-        for number in range(FILES):
+        for number in range(count):
             data = source.randbytes(source.randrange(40_000))
             entry = tarfile.TarInfo(f"{number // 500:02}/{number:05}")
             entry.size = len(data)
@@ -130,10 +130,11 @@ def tar_of_many_files(path: pathlib.Path) -> Dict[str, str]:
     return sums
 
 
-def test_ten_thousand_files_survive_unmount_fsck_and_a_new_mount(boot: Boot, new_image: NewImage) -> None:
+def test_thousands_of_files_survive_unmount_fsck_and_a_new_mount(boot: Boot, new_image: NewImage) -> None:
     archive, target = new_image("archive", 256 * MIB), new_image("target", 384 * MIB)
-    sums = tar_of_many_files(archive)
     guest = boot([Controller([Namespace(archive)]), Controller([Namespace(target, 4096)])])
+    count = rounds(guest, stock=10_000, debug=2_000, soak=10_000)
+    sums = tar_of_many_files(archive, count)
     disk = f"/dev/{guest.disk(1)}"
     guest.run(f"mkfs.ext4 -q {disk} && mount -t ext4 {disk} /mnt", 60)
     guest.run(f"tar -xf /dev/{guest.disk(0)} -C /mnt && umount /mnt", 120)
@@ -142,7 +143,7 @@ def test_ten_thousand_files_survive_unmount_fsck_and_a_new_mount(boot: Boot, new
     listing = guest.out("cd /mnt && find . -type f ! -path './lost+found/*' | cut -c3- | sort | xargs md5sum", 120)
     found = {name: digest for digest, name in (line.split() for line in listing.splitlines())}
     print(f"{len(found)} files, {guest.out('df -m /mnt | tail -1')}")
-    assert len(found) == FILES
+    assert len(found) == count
     assert found == sums
     guest.run("umount /mnt")
     assert_orderly(guest)

@@ -28,7 +28,7 @@ MATRIX: Dict[str, List[Option]] = {
     "ioengine": ["libaio", "io_uring", "psync"], "bs": ["4k", "20k", "84k", "1m"], "rw": ["write", "randwrite"],
     "iomem_align": [4, 4096], "scheduler": ["none", "mq-deadline"], "buffered": [0, 1]}
 PARAMETERS = ("prp_list_room", "io_queue_depth", "max_io_queues")
-SOAK_SAMPLES = 25
+SOAK_SAMPLES = 3
 
 
 def sample(guest: Guest) -> List[Row]:

@@ -7,10 +7,13 @@
 
 Fixtures (tests/guest/conftest.py):
   boot(controllers, machine=Machine(...), load=True, parameters="", disks=None) -> Guest
-      Boots, loads the driver under test and waits for its disks (one a namespace,
-      or as many as `disks` says). When the test ends the kernel's log is read and a
-      warning in it fails the test, unless the test is marked `expects_complaints`;
-      then QEMU is killed. May be called several times in one test.
+      Restores a booted machine (or boots one that is `cold`), loads the driver under test
+      and waits for its disks (one a namespace, or as many as `disks` says). When the test
+      ends the kernel's log is read, and a report in it fails the test, unless the test is
+      marked `expects_complaints`; then QEMU is killed. May be called several times in one test.
+  kernel -> Kernel                 the kernel of this test's guests: every test runs on both, see the marks
+                                   stock_only, debug_only, io_suite and the others in pyproject.toml
+  self_test_module -> str          where in the guest the module with deliberate mistakes is (debug kernel)
   new_image(name, size) -> Path    a sparse raw image, removed when the test passed
   folder -> Path                   this test's own folder (build/test/NAME), where serial.log is
 
@@ -22,6 +25,8 @@ write_file(path, data); kill() (a power cut: images then hold what was written).
 text goes to bash, as a list straight to the program. Commands are bounded by `timeout` seconds.
 Each controller is behind a root port of its own named rp<index>; pci_address(index) asks where. QEMU's
 device ids are nvme<index>, block nodes nvme<index>n<nsid>, namespaces nvme<index>n<nsid>-ns.
+How often to repeat something and how to sample a matrix: harness/sample.py; machines behind an IOMMU, with
+bounce buffers, or that look for leaks: harness/machines.py.
 Tests in the guest itself (tests/kselftest, KTAP): kselftest(guest) runs them and returns the report.
 
 `make test RNVME_DRIVER=nvme` tries the tests on the stock driver; `make test TESTS=words` picks some.
