@@ -9,14 +9,15 @@ from __future__ import annotations
 import itertools
 import os
 import random
-from typing import Dict, FrozenSet, List, Mapping, Sequence, Set, Tuple
+from typing import Dict, FrozenSet, List, Mapping, Sequence, Set, Tuple, TypeVar
 
 from rnvme_tool.guest import Guest
-from rnvme_tool.kernel import DEBUG
+from rnvme_tool.kernel import DEBUG, Kernel
 from rnvme_tool.machine import Option
 
 CANDIDATES = 20
 Row = Dict[str, Option]
+T = TypeVar("T")
 Pair = FrozenSet[Tuple[str, Option]]
 
 
@@ -37,6 +38,13 @@ def seed() -> int:
     chosen = int(os.environ.get("RNVME_SEED") or random.SystemRandom().randrange(1 << 32))
     print(f"RNVME_SEED={chosen}")
     return chosen
+
+
+def some(cases: Sequence[T], kernel: Kernel, debug: int = 4) -> List[T]:
+    """All cases on the stock kernel and in a soak; a few of them, drawn anew in each run, on the debug kernel."""
+    if soaking() or kernel.name != DEBUG:
+        return list(cases)
+    return random.Random(seed()).sample(list(cases), debug)
 
 
 def each_value_once(matrix: Mapping[str, Sequence[Option]], draw: random.Random) -> List[Row]:
