@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Generator, Iterator, List, Optional, Seq
 
 import pytest
 from harness import Boot, Controller, Guest, Machine, make_image
-from harness.machines import behind_strict_iommu
+from harness.machines import behind_strict_iommu, looking_for_leaks
 from harness.verdict import complaints
 from rnvme_tool import inside
 from rnvme_tool.kernel import DEBUG, STOCK, Kernel
@@ -97,6 +97,8 @@ def boot(request: pytest.FixtureRequest, folder: pathlib.Path, kernel: Kernel) -
         # One with a command line of its own is about something that an IOMMU would change.
         if iommu and not chosen.kernel_args:
             chosen = behind_strict_iommu(chosen)
+        if kernel.name == DEBUG and request.node.get_closest_marker("leaks"):
+            chosen = looking_for_leaks(chosen)
         home = folder / f"guest{len(guests)}"
         guest = snapshots.start(home, kernel, inside.make_initrd(kernel), chosen, list(controllers), guests.append)
         if load:

@@ -65,7 +65,8 @@ def test_fio_verifies_every_size_depth_and_offset_and_host_sees_the_same(
 def test_lists_of_one_and_two_pages_carry_the_same_data(boot: Boot, new_image: NewImage) -> None:
     images = [new_image("small", 16 * MIB), new_image("large", 16 * MIB)]
     guest = boot([Controller([Namespace(images[0]), Namespace(images[1], 4096)], options=LARGEST)], load=False)
-    jobs: List[Dict[str, Option]] = [{"bs": size, "iodepth": 4, "iomem_align": align, "size": 8 * MIB}
+    size_each = rounds(guest, stock=8, debug=2, soak=8) * MIB
+    jobs: List[Dict[str, Option]] = [{"bs": size, "iodepth": 4, "iomem_align": align, "size": size_each}
                                      for size, align in ((2 * MIB, 4096), (2 * MIB, 4), (MIB, 512), (128 << 10, 4))]
     for room, chained in ((512, False), (510, True), (2, True)):
         guest.load(f"prp_list_room={room}")

@@ -28,6 +28,7 @@ from harness.observe import (
     verified,
     watch,
 )
+from harness.sample import rounds
 from rnvme_tool.machine import Option
 
 pytestmark = pytest.mark.io_suite
@@ -62,8 +63,9 @@ def test_many_jobs_on_every_cpu_complete_every_command_once(boot: Boot, new_imag
     guest = boot([Controller([Namespace(images[0]), Namespace(images[1], 4096)])],
                  Machine(cpus=4, process_args=traced(folder)), parameters="io_queue_depth=33")
     disks = [guest.disk(0, nsid) for nsid in (1, 2)]
+    size = rounds(guest, stock=3, debug=1, soak=3)
     jobs: List[Dict[str, Option]] = [
-        {"filename": f"/dev/{disks[index % 2]}", "bs": bs, "iodepth": 32, "iodepth_batch_submit": 8, "size": "3m",
+        {"filename": f"/dev/{disks[index % 2]}", "bs": bs, "iodepth": 32, "iodepth_batch_submit": 8, "size": f"{size}m",
          "offset": f"{4 * index}m", "ioengine": engine}
         for index, (bs, engine) in enumerate((bs, engine) for bs in ("4k", "20k", "64k", "512k")
                                              for engine in ("libaio", "io_uring", "psync"))]
@@ -88,8 +90,9 @@ def test_translated_and_bounced_memory_carries_the_same_data(
     images = [new_image("small", 16 * MIB), new_image("large", 16 * MIB)]
     guest = boot([Controller([Namespace(images[0]), Namespace(images[1], 4096)], options={"mdts": 9})], machine(),
                  parameters="prp_list_room=2")
-    jobs: List[Dict[str, Option]] = [{"filename": f"/dev/{guest.disk(0, nsid)}", "bs": bs, "iodepth": 8, "size": "4m",
-                                      "iomem_align": 4} for nsid in (1, 2) for bs in ("4k", "84k", "2m")]
+    size = rounds(guest, stock=4, debug=2, soak=4)
+    jobs: List[Dict[str, Option]] = [{"filename": f"/dev/{guest.disk(0, nsid)}", "bs": bs, "iodepth": 8,
+                                      "size": f"{size}m", "iomem_align": 4} for nsid in (1, 2) for bs in ("4k", "84k", "2m")]
     for job in fio(guest, jobs, 120, rw="randwrite", verify="crc32c", verify_fatal=1, stonewall=""):
         assert job["read"]["io_bytes"] == job["write"]["io_bytes"] > 0, job
     for nsid, image in enumerate(images, start=1):

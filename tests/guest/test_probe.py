@@ -9,9 +9,12 @@ from __future__ import annotations
 import pathlib
 from typing import Callable
 
+import pytest
 from harness import Boot, Controller, Guest, Namespace
 from harness.observe import MIB, assert_orderly, fio_command, guest_sum, host_sum, seeded, verified
+from harness.sample import rounds
 
+pytestmark = pytest.mark.leaks
 NewImage = Callable[[str, int], pathlib.Path]
 OURS = "rnvme"
 STOCK = "nvme"
@@ -46,7 +49,8 @@ def test_stock_driver_beside_ours_each_keeps_its_own_and_devices_change_hands(bo
     for address, driver in zip(addresses, (OURS, STOCK)):
         guest.run(f"echo {driver} >/sys/bus/pci/devices/{address}/driver_override")
     guest.run("insmod /lib/rnvme/rnvme.ko && modprobe nvme", 40)
-    for owners in ((OURS, STOCK), (STOCK, OURS), (OURS, OURS), (STOCK, STOCK), (OURS, STOCK)):
+    turns = [(OURS, STOCK), (STOCK, OURS), (OURS, OURS), (STOCK, STOCK), (OURS, STOCK)]
+    for owners in turns[:rounds(guest, stock=5, debug=3, soak=5)]:
         for address, driver in zip(addresses, owners):
             if driver_of(guest, address) != driver:
                 give_to(guest, address, driver)

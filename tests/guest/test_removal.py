@@ -30,6 +30,7 @@ from harness.sample import rounds
 from rnvme_tool.guest import Job
 from rnvme_tool.machine import Option
 
+pytestmark = pytest.mark.leaks
 NewImage = Callable[[str, int], pathlib.Path]
 Figure = Callable[[str, object], None]
 CC_SHN_NORMAL = 1 << 14
