@@ -92,7 +92,8 @@ def test_translated_and_bounced_memory_carries_the_same_data(
                  parameters="prp_list_room=2")
     size = rounds(guest, stock=4, debug=2, soak=4)
     jobs: List[Dict[str, Option]] = [{"filename": f"/dev/{guest.disk(0, nsid)}", "bs": bs, "iodepth": 8,
-                                      "size": f"{size}m", "iomem_align": 4} for nsid in (1, 2) for bs in ("4k", "84k", "2m")]
+                                      "size": f"{size}m", "iomem_align": 4}
+                                     for nsid in (1, 2) for bs in ("4k", "84k", "2m")]
     for job in fio(guest, jobs, 120, rw="randwrite", verify="crc32c", verify_fatal=1, stonewall=""):
         assert job["read"]["io_bytes"] == job["write"]["io_bytes"] > 0, job
     for nsid, image in enumerate(images, start=1):
