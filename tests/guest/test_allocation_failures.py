@@ -78,6 +78,7 @@ def log_by_site(guest: Guest) -> Dict[int, str]:
 @pytest.mark.debug_only
 @pytest.mark.expects_complaints
 @pytest.mark.soak
+@pytest.mark.timeout(4500 if soaking() else 900)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_probe_survives_each_allocation_failing_in_turn(boot: Boot, new_image: NewImage, part: int,
                                                         record_property: Figure) -> None:
@@ -87,7 +88,7 @@ def test_probe_survives_each_allocation_failing_in_turn(boot: Boot, new_image: N
     guest.run(f"echo {address} >/sys/bus/pci/drivers/rnvme/unbind; dmesg -c >/dev/null")
     guest.write_file("/tmp/walk.sh", WALK.read_text())
     walked = [line.split(" ", 2) for line in
-              guest.out(f"bash /tmp/walk.sh {part + 1} {PARTS} {address}", 4000 if soaking() else 280).splitlines()]
+              guest.out(f"bash /tmp/walk.sh {part + 1} {PARTS} {address}", 4000 if soaking() else 800).splitlines()]
     told = log_by_site(guest)
     outcomes: Dict[Tuple[str, str], int] = {}
     for number, how, what in walked:
