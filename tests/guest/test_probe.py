@@ -14,7 +14,6 @@ from harness import Boot, Controller, Guest, Namespace
 from harness.observe import MIB, assert_orderly, fio_command, guest_sum, host_sum, seeded, verified
 from harness.sample import rounds
 
-pytestmark = pytest.mark.leaks
 NewImage = Callable[[str, int], pathlib.Path]
 OURS = "rnvme"
 STOCK = "nvme"
@@ -91,6 +90,7 @@ def leaves_nothing(guest: Guest, address: str) -> None:
     assert left == "", f"left behind: {left}"
 
 
+@pytest.mark.leaks
 def test_device_without_registers_is_refused_and_works_once_mended(boot: Boot, new_image: NewImage) -> None:
     image = new_image("disk", 16 * MIB)
     seeded(image, seed=11)

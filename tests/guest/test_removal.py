@@ -30,7 +30,6 @@ from harness.sample import rounds
 from rnvme_tool.guest import Job
 from rnvme_tool.machine import Option
 
-pytestmark = pytest.mark.leaks
 NewImage = Callable[[str, int], pathlib.Path]
 Figure = Callable[[str, object], None]
 CC_SHN_NORMAL = 1 << 14
@@ -92,6 +91,7 @@ def late_use(guest: Guest, holder: Job) -> Tuple[int, bool]:
 
 
 @pytest.mark.soak
+@pytest.mark.leaks
 def test_load_and_unload_again_and_again(boot: Boot, new_image: NewImage, record_property: Figure) -> None:
     image = new_image("disk", 8 * MIB)
     guest = boot([Controller([Namespace(image)])], load=False)
@@ -163,6 +163,7 @@ def test_unbind_under_fio_ends_it_with_errors(boot: Boot, new_image: NewImage, f
         works_again(guest, image)
 
 
+@pytest.mark.leaks
 def test_pci_remove_under_io_with_an_open_holder_then_rescan(boot: Boot, new_image: NewImage) -> None:
     image = new_image("disk", 16 * MIB)
     guest = boot([Controller([Namespace(image)])])
@@ -204,6 +205,7 @@ def test_device_unplugged_under_io_ends_io_and_a_new_one_works(boot: Boot, new_i
     assert guest.out(f"cat /sys/bus/pci/devices/{address}/serial") == "comes-later"
 
 
+@pytest.mark.leaks
 def test_holder_of_an_unbound_disk_gets_errors_and_its_close_frees_all(boot: Boot, new_image: NewImage) -> None:
     image = new_image("disk", 16 * MIB)
     guest = boot([Controller([Namespace(image)])])
