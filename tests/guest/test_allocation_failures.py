@@ -19,6 +19,7 @@ from harness import Boot, Controller, Guest, Namespace
 from harness.machines import looking_for_leaks
 from harness.observe import MIB, assert_orderly, fio_command, guest_sum, host_sum, verified
 from harness.sample import soaking
+from harness.verdict import KMEMLEAK
 from rnvme_tool.log_net import ASK_NET, Report, net_faults, read_leaks, read_reports
 
 NewImage = Callable[[str, int], pathlib.Path]
@@ -27,7 +28,6 @@ WALK = pathlib.Path(__file__).with_name("allocation_walk.sh")
 # The walk is one long story; it is told in parts that fit a test's time. One short queue and one namespace have every
 # call site of a probe; `make soak` goes over them for each queue and for a second namespace as well.
 PARTS = 2
-KMEMLEAK = "/sys/kernel/debug/kmemleak"
 # Without ignore-gfp-wait=N nothing that may sleep would fail. What kmemleak and object debugging allocate for
 # themselves is no site of the driver's: only caches that are marked fail, and theirs are not.
 SET_UP = """cd /sys/kernel/debug

@@ -11,20 +11,14 @@ import pathlib
 from typing import Callable
 
 import pytest
-from harness import Boot, Controller, Guest, Namespace
+from harness import Boot, Controller, Namespace
 from harness.machines import behind_strict_iommu
-from harness.observe import MIB, assert_orderly, guest_sum, host_sum, verified
+from harness.observe import MIB, assert_orderly, guest_sum, host_sum, rebind, verified
 from rnvme_tool.log_net import read_reports
 
 NewImage = Callable[[str, int], pathlib.Path]
 # Where the self-test build has the controller look for commands: nothing is mapped there.
 NEVER_MAPPED = "0x7fdead0000"
-
-
-def rebind(guest: Guest) -> None:
-    """Takes the controller from the driver and gives it back."""
-    address = guest.pci_address()
-    guest.run(f"cd /sys/bus/pci/drivers/rnvme && echo {address} >unbind && echo {address} >bind", 60)
 
 
 @pytest.mark.debug_only

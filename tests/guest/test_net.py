@@ -13,14 +13,12 @@ from typing import Callable, List, Sequence, Tuple
 import pytest
 from harness import Boot, Controller, Guest, Machine, Namespace
 from harness.machines import looking_for_leaks
-from harness.observe import MIB, assert_orderly, reads_well, verified
+from harness.observe import MIB, assert_orderly, reads_well, rebind, verified
+from harness.verdict import KMEMLEAK, LEAK_AGE
 from rnvme_tool.log_net import ASK_NET, Report, net_faults, read_leaks, read_reports
 
 NewImage = Callable[[str, int], pathlib.Path]
 ORDINARY = "/lib/rnvme/rnvme.ko"
-KMEMLEAK = "/sys/kernel/debug/kmemleak"
-# kmemleak does not suspect what is younger; its first look at an object only takes a checksum.
-LEAK_AGE = 5
 # In this order, in one guest: an oops is the end of much.
 OTHERS: Sequence[Tuple[str, str]] = (
     ("sleep_in_atomic", "atomic-sleep"), ("warning", "warn"), ("refcount_underflow", "refcount"),
@@ -45,12 +43,6 @@ def commit(guest: Guest, name: str, said: str = "committed") -> None:
     """Commits one mistake; its reader may not live to tell."""
     told = guest.run(f"cat /sys/bus/pci/drivers/rnvme/*/mistakes/{name}", 60, check=False)
     assert told.out.strip() in ("" if name == "rust_panic" else said, said), told
-
-
-def rebind(guest: Guest) -> None:
-    """Takes the controller from the driver and gives it back."""
-    address = guest.pci_address()
-    guest.run(f"cd /sys/bus/pci/drivers/rnvme && echo {address} >unbind && echo {address} >bind", 60)
 
 
 def reports_of(guest: Guest) -> List[Report]:

@@ -90,6 +90,12 @@ def guest_sum(guest: Guest, disk: str) -> str:
     return guest.out(f"set -o pipefail; dd if=/dev/{disk} bs=1M iflag=direct status=none | sha256sum", 60).split()[0]
 
 
+def rebind(guest: Guest) -> None:
+    """Takes the controller from the driver and gives it back."""
+    address = guest.pci_address()
+    guest.run(f"cd /sys/bus/pci/drivers/rnvme && echo {address} >unbind && echo {address} >bind", 60)
+
+
 def reads_well(guest: Guest, disk: str) -> None:
     """The disk answers a read past the page cache."""
     guest.run(f"dd if=/dev/{disk} of=/dev/null bs=64k count=16 iflag=direct status=none", 30)
