@@ -124,10 +124,12 @@ done
 echo open >&5"""
 UNMARKED = "for kind in failslab fail_page_alloc; do echo 0 >/sys/kernel/debug/$kind/probability; done"
 Job = Dict[str, Any]
+BLOCK = 64 << 10
+ATTEMPTS = 5
 
 
 def written_while_short(guest: Guest, job: Job, percent: int) -> int:
-    """Runs a fio that writes, so many of whose allocations fail; how many of its writes failed."""
+    """Runs a fio that writes, so many of whose allocations fail; how many blocks it was promised."""
     # fio comes up, waits at the gate, is marked, and goes on.
     guest.run("rm -f /tmp/gate && mkfifo /tmp/gate")
     command = fio_command([job], thread="", exec_prerun="'cat /tmp/gate'", do_verify=0, continue_on_error="write")
@@ -136,9 +138,13 @@ def written_while_short(guest: Guest, job: Job, percent: int) -> int:
     result = running.wait(120)
     guest.run(UNMARKED)
     done = json.loads(result.out[result.out.index("{"):])["jobs"][0]
-    print(f"{done['total_err']} writes failed, the first with error {done['first_error']}; {result.err.strip()[-300:]}")
+    written = int(done["write"]["io_bytes"]) // BLOCK
+    print(f"{written} blocks written, {done['total_err']} writes failed, the first with error {done['first_error']}; "
+          f"fio ended with error {done['error']}; {result.err.strip()[-300:]}")
     assert done["first_error"] in (0, errno.EIO, errno.ENOMEM, errno.EAGAIN), done["first_error"]
-    return int(done["total_err"])
+    # Of buffered writes the last fsync tells whether all are there; which are not it does not tell.
+    promised = job["direct"] or not (done["error"] or done["total_err"])
+    return written if promised else 0
 
 
 def bad_blocks(guest: Guest, job: Job) -> int:
@@ -152,19 +158,24 @@ def bad_blocks(guest: Guest, job: Job) -> int:
 @pytest.mark.parametrize("how", [{"direct": 1, "iodepth": 32}, {"direct": 0, "ioengine": "psync", "end_fsync": 1}],
                          ids=["direct", "buffered"])
 def test_writes_that_succeed_while_memory_is_short_are_all_there(boot: Boot, new_image: NewImage, how: Job) -> None:
+    size = (24 if soaking() else 8) * MIB
     image = new_image("disk", 32 * MIB)
     # Few entries a page of a list, so that every command needs several pages of the pool.
     guest = boot_short_of_memory(boot, [image], "prp_list_room=2")
-    job: Job = {"filename": f"/dev/{guest.disk()}", "rw": "write", "bs": "64k",
-                "size": "24m" if soaking() else "8m"}
+    job: Job = {"filename": f"/dev/{guest.disk()}", "rw": "write", "bs": BLOCK, "size": size}
     # Each block holds its own offset.
     job.update(verify="pattern", verify_pattern="%o")
     job.update(how)
-    refused = written_while_short(guest, job, percent=10)
-    injected = guest.dmesg().count("FAULT_INJECTION: forcing a failure")
+    # fio needs memory of its own, and ends early when its submissions fail for want of it.
+    for _ in range(ATTEMPTS):
+        promised = written_while_short(guest, job, percent=10)
+        injected = guest.dmesg().count("FAULT_INJECTION: forcing a failure")
+        assert bad_blocks(guest, job) <= size // BLOCK - promised, "a write that succeeded is not on the disk"
+        if promised > 1 and injected:
+            break
+        guest.run(f"dd if=/dev/zero of=/dev/{guest.disk()} bs=1M count={size // MIB} oflag=direct", 60)
     print(f"at least {injected} allocations failed")
-    assert injected > 0, "no allocation failed: nothing was tried"
-    assert bad_blocks(guest, job) <= refused, "a write that succeeded is not on the disk"
+    assert promised > 1 and injected > 0, "nothing was tried"
     verified(guest, guest.disk(), [{"bs": "64k", "iodepth": 8, "size": "8m"}])
     assert guest_sum(guest, guest.disk()) == host_sum(image)
     assert_orderly(guest)
