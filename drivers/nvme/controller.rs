@@ -8,11 +8,13 @@
 
 use crate::{
     counters::{self, Counters},
+    discard::Spare,
+    failure,
     hardware::Hardware,
     instance::Instance,
     io::Io,
     io_queue::IoQueue,
-    namespace::{identify, Scanner},
+    namespace::{identify, Scanner, Shared},
     registers::Registers,
     show::Show,
 };
@@ -97,12 +99,15 @@ impl<'bound> Controller<'bound> {
         // No plan can come of it, since nobody else has told anything yet.
         let _ = hardware.life.on(Event::BroughtUp);
         let queues = hardware.queues()?;
-        let counter_files = counters::add_files(pdev.as_ref(), hardware.queues()?, counters)?;
+        let counter_files =
+            counters::add_files(pdev.as_ref(), hardware.queues()?, counters.clone())?;
         let mut disks = KVec::new();
-        let set = if queues.is_empty() {
-            dev_warn!(pdev, "{instance}: no I/O queues, so no disks\n");
-            None
-        } else {
+        let set = if let Some(first) = queues.first() {
+            let shared = Shared {
+                counters,
+                retry_policy: failure::retry_policy(&mut hardware, identity)?,
+                spare: Spare::new(&first.pools)?,
+            };
             let set = new_tag_set(pdev, &vectors, queues)?;
             disks = Scanner {
                 pdev,
@@ -111,9 +116,14 @@ impl<'bound> Controller<'bound> {
                 controller: identity,
                 instance: &instance,
                 set: &set,
+                shared: Arc::new(shared, GFP_KERNEL)?,
+                nvm_controller: None,
             }
             .scan()?;
             Some(set)
+        } else {
+            dev_warn!(pdev, "{instance}: no I/O queues, so no disks\n");
+            None
         };
         Ok(Controller {
             disks,

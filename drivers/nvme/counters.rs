@@ -7,7 +7,6 @@
 use crate::{
     instance::Instance,
     io_queue::{IoQueue, Submission},
-    show::Show,
 };
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::{
@@ -17,7 +16,6 @@ use kernel::{
     sync::Arc,
 };
 use kernel_ext::sysfs::{Entry, Group};
-use nvme_proto::status::Status;
 
 /// The log says each kind of event this many times per controller, then only the counter does.
 const LOG_LIMIT: u64 = 8;
@@ -26,7 +24,8 @@ const LOG_LIMIT: u64 = 8;
 pub(crate) struct Counters {
     /// The number in the controller's name, for the log.
     controller: usize,
-    failed_commands: AtomicU64,
+    failed_requests: AtomicU64,
+    retries: AtomicU64,
     dropped_completions: AtomicU64,
     odd_completions: AtomicU64,
     spurious_interrupts: AtomicU64,
@@ -36,7 +35,8 @@ impl Counters {
     pub(crate) fn new(instance: &Instance) -> Self {
         Counters {
             controller: instance.number(),
-            failed_commands: AtomicU64::new(0),
+            failed_requests: AtomicU64::new(0),
+            retries: AtomicU64::new(0),
             dropped_completions: AtomicU64::new(0),
             odd_completions: AtomicU64::new(0),
             spurious_interrupts: AtomicU64::new(0),
@@ -51,15 +51,19 @@ impl Counters {
         }
     }
 
-    /// A command of I/O queue `qid` failed with `status`.
+    /// A request to namespace `nsid` ends with an error; `what` tells of it.
     #[cold]
-    pub(crate) fn failed(&self, qid: u16, status: Status) {
-        let status = Show(status);
-        self.count(
-            &self.failed_commands,
-            qid,
-            fmt!("a command failed: {status}"),
-        );
+    pub(crate) fn failed(&self, nsid: u32, what: fmt::Arguments<'_>) {
+        if self.failed_requests.fetch_add(1, Ordering::Relaxed) < LOG_LIMIT {
+            let controller = self.controller;
+            pr_warn!("rnvme{controller}n{nsid}: {what}\n");
+        }
+    }
+
+    /// A request whose command failed is sent again.
+    #[cold]
+    pub(crate) fn retried(&self) {
+        self.retries.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A completion on queue `qid` named no command in flight, and has been dropped.
@@ -114,10 +118,14 @@ impl Shown {
 }
 
 /// The files, one counter each.
-static FILES: [Entry<Shown>; 6] = [
+static FILES: [Entry<Shown>; 7] = [
     Entry {
-        name: c"failed_commands",
-        show: |shown, f| print(f, &shown.counters.failed_commands),
+        name: c"failed_requests",
+        show: |shown, f| print(f, &shown.counters.failed_requests),
+    },
+    Entry {
+        name: c"retries",
+        show: |shown, f| print(f, &shown.counters.retries),
     },
     Entry {
         name: c"dropped_completions",

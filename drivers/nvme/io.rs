@@ -7,6 +7,8 @@
 //! one request through this file.
 
 use crate::{
+    discard::{self, Ranges},
+    failure,
     io_queue::{IoQueue, ListPools, LIST_WORDS, SHORT_LIST_WORDS},
     namespace::Namespace,
 };
@@ -23,7 +25,7 @@ use nvme_proto::{
     cid::CommandId,
     command::Command,
     prp::{self, LayoutError, ListPages, Segment, MAX_LIST_PAGES},
-    status::{Outcome, Status},
+    status::Status,
 };
 
 #[cfg(CONFIG_KUNIT = "y")]
@@ -32,16 +34,33 @@ mod tests;
 /// The driver's block operations.
 pub(crate) struct Io;
 
-/// What the driver keeps with a request: the pages of its PRP list, while the controller reads
-/// them.
-#[derive(Default)]
+/// What the driver keeps with a request, while the controller works on its command.
 pub(crate) struct RequestData {
+    /// The pages of its PRP list.
     lists: [Option<Block>; MAX_LIST_PAGES],
+    /// The ranges that it discards.
+    pub(crate) ranges: Option<Ranges>,
+    /// How its command ended, if that was not well.
+    pub(crate) status: Status,
+}
+
+impl Default for RequestData {
+    fn default() -> Self {
+        RequestData {
+            lists: Default::default(),
+            ranges: None,
+            status: Status::SUCCESS,
+        }
+    }
 }
 
 impl RequestData {
+    /// Frees what only the command needed.
     #[inline]
-    fn free_lists(&mut self) {
+    fn free(&mut self, op: Op) {
+        if op == Op::Discard {
+            self.ranges = None;
+        }
         // List pages are taken in order: the first empty place ends them.
         for list in &mut self.lists {
             if list.take().is_none() {
@@ -160,12 +179,27 @@ fn prepare(
             list_pages: 0,
         });
     }
+    if op == Op::Discard {
+        let command = discard::prepare(pools, namespace, rq)?;
+        return Ok(Prepared {
+            command,
+            list_pages: 0,
+        });
+    }
     let (slba, nlb0) = namespace
         .transfer(rq.sector(), rq.bytes())
         .ok_or(BlockStatus::INVALID)?;
     let command = match op {
         Op::Read => Command::read(namespace.nsid, slba, nlb0),
         Op::Write => Command::write(namespace.nsid, slba, nlb0, rq.fua()),
+        Op::WriteZeroes => {
+            let deallocate = namespace.zeroes_deallocate && !rq.stays_allocated();
+            let command = Command::write_zeroes(namespace.nsid, slba, nlb0, deallocate, rq.fua());
+            return Ok(Prepared {
+                command,
+                list_pages: 0,
+            });
+        }
         _ => return Err(BlockStatus::NOT_SUPPORTED),
     };
     with_data(pools, rq, command)
@@ -203,7 +237,8 @@ impl Operations for Io {
             Ok(ticket) => ticket,
             Err(mut rq) => {
                 drop(submission);
-                rq.data_mut().free_lists();
+                let op = rq.op();
+                rq.data_mut().free(op);
                 return Err(Rejected(rq, BlockStatus::IO_ERROR));
             }
         };
@@ -229,29 +264,11 @@ impl Operations for Io {
 
     #[inline]
     fn complete(mut rq: Request<Io>) {
-        rq.data_mut().free_lists();
-        let status = rq.status();
-        rq.end(status);
-    }
-}
-
-/// What the block layer is told of a command that failed.
-#[cold]
-pub(crate) fn block_error(status: Status) -> BlockStatus {
-    match status.outcome() {
-        Outcome::Success => BlockStatus::OK,
-        Outcome::NotSupported => BlockStatus::NOT_SUPPORTED,
-        Outcome::Timeout => BlockStatus::TIMEOUT,
-        Outcome::NoSpace => BlockStatus::NO_SPACE,
-        Outcome::Target => BlockStatus::TARGET,
-        Outcome::Medium => BlockStatus::MEDIUM,
-        Outcome::Protection => BlockStatus::PROTECTION,
-        Outcome::Reservation => BlockStatus::RESERVATION_CONFLICT,
-        Outcome::Transport => BlockStatus::TRANSPORT,
-        // Zoned namespaces make no disks yet, and nothing is tried again yet.
-        Outcome::ZoneActiveResource
-        | Outcome::ZoneOpenResource
-        | Outcome::ResourceBusy
-        | Outcome::Io => BlockStatus::IO_ERROR,
+        let op = rq.op();
+        rq.data_mut().free(op);
+        match rq.status() {
+            BlockStatus::OK => rq.end(BlockStatus::OK),
+            _ => failure::failed(rq),
+        }
     }
 }

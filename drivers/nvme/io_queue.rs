@@ -7,7 +7,7 @@
 
 use crate::{
     counters::Counters,
-    io::{block_error, Io},
+    io::Io,
     module_parameters,
     queue::{CompletionQueue, SubmissionQueue},
     registers::Registers,
@@ -202,9 +202,9 @@ fn complete(
         generation: id.generation(),
     }) {
         Some(request) if completion.status.is_success() => request.complete(BlockStatus::OK),
-        Some(request) => {
-            counters.failed(qid, completion.status);
-            request.complete(block_error(completion.status));
+        Some(mut request) => {
+            request.data_mut().status = completion.status;
+            request.complete(BlockStatus::IO_ERROR);
         }
         None => counters.dropped(qid, completion.cid),
     }

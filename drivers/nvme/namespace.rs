@@ -9,30 +9,33 @@
 
 use crate::{
     admin::{AdminError, AdminQueue},
+    counters::Counters,
+    discard::Spare,
     instance::Instance,
     io::Io,
-    io_queue::longest_transfer,
+    limits,
     registers::Registers,
     show::Show,
 };
 use kernel::{device::Bound, pci, prelude::*, sync::Arc};
 use kernel_ext::{
-    block::mq::{GenDisk, Limits, TagSet},
-    dma::{max_mapping_size, Coherent},
+    block::mq::{GenDisk, TagSet},
+    dma::Coherent,
 };
 use nvme_proto::{
     command::{Cns, Command},
+    dsm::DeallocateLimits,
     identify::{
         parse_namespace_list, IdentifyController, IdentifyNamespace, NamespaceFormat, NamespaceIds,
         MAX_NAMESPACES,
     },
-    limits::{io_transfer, transfer_limit},
-    register::Cap,
-    PAGE,
+    limits::io_transfer,
+    queue_limits::QueueLimits,
+    retry::RetryPolicy,
 };
 
 #[cfg(CONFIG_KUNIT = "y")]
-mod tests;
+pub(crate) mod tests;
 
 /// Bytes of an identify data structure.
 const IDENTIFY_BYTES: usize = 4096;
@@ -41,10 +44,22 @@ const IDENTIFY_WORDS: usize = IDENTIFY_BYTES / 8;
 /// Namespace ids of one active namespace list.
 const LIST_IDS: usize = IDENTIFY_BYTES / 4;
 
-/// What the submission path needs to know of a namespace.
+/// What the disks of a controller share on the way of a request.
+pub(crate) struct Shared {
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) retry_policy: RetryPolicy,
+    pub(crate) spare: Arc<Spare>,
+}
+
+/// What the way of a request needs to know of its namespace.
 pub(crate) struct Namespace {
     pub(crate) nsid: u32,
-    format: NamespaceFormat,
+    pub(crate) format: NamespaceFormat,
+    /// What one command may deallocate, if that is possible.
+    pub(crate) deallocate: Option<DeallocateLimits>,
+    /// Whether Write Zeroes may deallocate.
+    pub(crate) zeroes_deallocate: bool,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Namespace {
@@ -84,11 +99,15 @@ pub(crate) struct Scanner<'a> {
     pub(crate) controller: &'a IdentifyController,
     pub(crate) instance: &'a Instance,
     pub(crate) set: &'a Arc<TagSet<Io>>,
+    pub(crate) shared: Arc<Shared>,
+    /// Identify Controller for the NVM Command Set, once it was asked for.
+    pub(crate) nvm_controller: Option<IdentifyData>,
 }
 
 impl Scanner<'_> {
     /// Makes a disk of each active namespace. Sleeps; partitions are read.
     pub(crate) fn scan(&mut self) -> Result<KVec<GenDisk<Io>>> {
+        self.nvm_controller = limits::ask_controller(self)?;
         let mut disks = KVec::new();
         for nsid in self.active_namespaces()? {
             match self.add(nsid) {
@@ -110,7 +129,8 @@ impl Scanner<'_> {
         Ok(disks)
     }
 
-    fn identify(&mut self, command: Command) -> Result<IdentifyData, AdminError> {
+    /// Asks for identify data with `command`. Sleeps.
+    pub(crate) fn identify(&mut self, command: Command) -> Result<IdentifyData, AdminError> {
         identify(self.admin, self.registers, self.pdev, command)
     }
 
@@ -160,7 +180,7 @@ impl Scanner<'_> {
     fn add(&mut self, nsid: u32) -> Result<Option<GenDisk<Io>>, AdminError> {
         let data = self.identify(Command::identify(nsid, Cns::Namespace, 0))?;
         let identify = IdentifyNamespace::ref_from(&data[..]).ok_or(EIO)?;
-        let format = match identify.format_with(self.controller.awupf.get()) {
+        let format = match identify.format() {
             Ok(format) => format,
             Err(refused) => {
                 dev_warn!(self.pdev, "namespace {nsid}: left out: {}\n", Show(refused));
@@ -175,29 +195,41 @@ impl Scanner<'_> {
             );
             return Ok(None);
         }
-        let limits = self.limits(&format);
-        if limits.logical_block_size > limits.max_transfer {
-            dev_warn!(
-                self.pdev,
-                "namespace {nsid}: left out: a block of {} bytes is longer than a transfer of {}\n",
-                limits.logical_block_size,
-                limits.max_transfer
-            );
-            return Ok(None);
+        let further = limits::ask_namespace(self, nsid)?;
+        let decision = match limits::of_namespace(self, identify, &further, &format) {
+            Ok(decision) => decision,
+            Err(refused) => {
+                dev_warn!(self.pdev, "namespace {nsid}: left out: {}\n", Show(refused));
+                return Ok(None);
+            }
+        };
+        for claim in decision.ignored.iter() {
+            dev_warn!(self.pdev, "namespace {nsid}: {}\n", Show(claim));
         }
-        Ok(self.add_disk(nsid, format, limits))
+        Ok(self.add_disk(nsid, format, &decision.limits))
     }
 
     /// Makes the disk; if that fails, the others are made all the same.
-    fn add_disk(&self, nsid: u32, format: NamespaceFormat, limits: Limits) -> Option<GenDisk<Io>> {
+    fn add_disk(
+        &self,
+        nsid: u32,
+        format: NamespaceFormat,
+        limits: &QueueLimits,
+    ) -> Option<GenDisk<Io>> {
         let instance = self.instance;
         let disk = GenDisk::add(
             self.pdev.as_ref(),
             self.set.clone(),
             fmt!("{instance}n{nsid}"),
-            limits,
+            limits::for_block_layer(limits),
             format.capacity_sectors,
-            Namespace { nsid, format },
+            Namespace {
+                nsid,
+                format,
+                deallocate: limits.discard.map(|discard| discard.command),
+                zeroes_deallocate: limits.write_zeroes.is_some_and(|zeroes| zeroes.deallocate),
+                shared: self.shared.clone(),
+            },
         );
         match &disk {
             Ok(_) => dev_info!(
@@ -234,35 +266,5 @@ impl Scanner<'_> {
             }
         }
         ids.or_from(identify)
-    }
-
-    fn limits(&self, format: &NamespaceFormat) -> Limits {
-        let mappable = max_mapping_size(self.pdev.as_ref());
-        limits(self.controller, self.registers.cap(), mappable, format)
-    }
-}
-
-/// What the queue of a namespace's disk can take, where the platform can map `mappable` bytes at
-/// once.
-fn limits(
-    controller: &IdentifyController,
-    cap: Cap,
-    mappable: usize,
-    format: &NamespaceFormat,
-) -> Limits {
-    let mdts = transfer_limit(controller.mdts, cap.min_page_size());
-    let mappable = u32::try_from(mappable).unwrap_or(u32::MAX);
-    let max_transfer = mdts.min(mappable).min(longest_transfer());
-    // A range of memory per page, and one more for a start inside a page.
-    let segments = max_transfer.div_ceil(PAGE).saturating_add(1);
-    Limits {
-        logical_block_size: format.logical_block_size(),
-        physical_block_size: format.physical_block_size,
-        max_transfer,
-        max_segments: segments.try_into().unwrap_or(u16::MAX),
-        virt_boundary_mask: PAGE as usize - 1,
-        dma_alignment: 3,
-        write_cache: controller.vwc_present(),
-        fua: controller.vwc_present(),
     }
 }

@@ -13,10 +13,13 @@
 mod admin;
 mod controller;
 mod counters;
+mod discard;
+mod failure;
 mod hardware;
 mod instance;
 mod io;
 mod io_queue;
+mod limits;
 #[cfg(rnvme_self_test)]
 mod mistakes;
 mod namespace;
@@ -69,6 +72,10 @@ kernel::module_pci_driver! {
         prp_list_room: u32 {
             default: 512,
             description: "Entries of a PRP list's first page to use, 2 to 512; fewer for testing",
+        },
+        max_retries: u32 {
+            default: 5,
+            description: "How often to send a request again whose command failed, 0 to 255",
         },
         max_io_queues: u32 {
             default: 0,

@@ -18,7 +18,7 @@
 pub(crate) use kernel::bindings::*;
 
 mod generated {
-    use kernel::bindings::*;
+    use kernel::{bindings::*, ffi};
 
     include!(env!("RNVME_BINDINGS"));
 }

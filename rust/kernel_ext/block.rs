@@ -36,6 +36,10 @@ impl Status {
     pub const RESOURCE: Status = Status(bindings::EXT_BLK_STS_RESOURCE);
     /// The device's queue is full; the block layer tries again when a request has ended.
     pub const DEVICE_RESOURCE: Status = Status(bindings::EXT_BLK_STS_DEV_RESOURCE);
+    /// The device has no more zones to make active (`EOVERFLOW`).
+    pub const ZONE_ACTIVE_RESOURCE: Status = Status(bindings::EXT_BLK_STS_ZONE_ACTIVE_RESOURCE);
+    /// The device has no more zones to open (`ETOOMANYREFS`).
+    pub const ZONE_OPEN_RESOURCE: Status = Status(bindings::EXT_BLK_STS_ZONE_OPEN_RESOURCE);
     /// Any other failure (`EIO`).
     pub const IO_ERROR: Status = Status(bindings::EXT_BLK_STS_IOERR);
     /// The device is gone (`ENODEV`).

@@ -57,6 +57,13 @@ pub fn max_mapping_size(dev: &device::Device<Bound>) -> usize {
     unsafe { bindings::dma_max_mapping_size(raw::device(dev)) }
 }
 
+/// The longest range in bytes that the platform maps for `dev` without slowing down, as IOMMUs
+/// whose caches hold ranges up to some size do beyond it; no limit where nothing slows down.
+pub fn optimal_mapping_size(dev: &device::Device<Bound>) -> usize {
+    // SAFETY: `dev` is a valid, bound device.
+    unsafe { bindings::dma_opt_mapping_size(raw::device(dev)) }
+}
+
 /// An array of 64-bit words in coherent DMA memory, zero at first.
 ///
 /// Dropping it may sleep. It should happen before the device is unbound, as with the kernel crate's

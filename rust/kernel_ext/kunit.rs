@@ -144,6 +144,12 @@ pub enum Kind {
     WriteThrough,
     /// Makes completed writes durable; there is no data.
     Flush,
+    /// Has the device forget what is there; there is no data.
+    Discard,
+    /// Has the device make zeros of it; there is no data.
+    WriteZeroes,
+    /// The same, and what it takes stays allocated.
+    WriteZeroesAllocated,
 }
 
 impl Kind {
@@ -153,7 +159,20 @@ impl Kind {
             Kind::Write => bindings::req_op_REQ_OP_WRITE,
             Kind::WriteThrough => bindings::req_op_REQ_OP_WRITE | bindings::EXT_REQ_FUA,
             Kind::Flush => bindings::req_op_REQ_OP_WRITE | bindings::EXT_REQ_PREFLUSH,
+            Kind::Discard => bindings::req_op_REQ_OP_DISCARD,
+            Kind::WriteZeroes => bindings::req_op_REQ_OP_WRITE_ZEROES,
+            Kind::WriteZeroesAllocated => {
+                bindings::req_op_REQ_OP_WRITE_ZEROES | bindings::EXT_REQ_NOUNMAP
+            }
         }
+    }
+
+    /// Whether it names a range and has no data.
+    fn names_a_range(self) -> bool {
+        matches!(
+            self,
+            Kind::Discard | Kind::WriteZeroes | Kind::WriteZeroesAllocated
+        )
     }
 }
 
@@ -225,7 +244,7 @@ impl Transfer {
         let raw = bio.bio.get();
         let mut at = begin;
         let end = begin.checked_add(bytes).ok_or(EINVAL)?;
-        while at < end {
+        while at < end && !kind.names_a_range() {
             let page = memory.pages.get(at / PAGE_SIZE).ok_or(EINVAL)?;
             let offset = at % PAGE_SIZE;
             let len = (PAGE_SIZE - offset).min(end - at);
@@ -240,6 +259,9 @@ impl Transfer {
         // SAFETY: The bio is complete; the reference in it keeps it until `ended` has run.
         unsafe {
             (*raw).bi_iter.bi_sector = sector;
+            if kind.names_a_range() {
+                (*raw).bi_iter.bi_size = bytes.try_into()?;
+            }
             (*raw).bi_end_io = Some(ended);
             (*raw).bi_private = Arc::into_raw(bio.clone()).cast_mut().cast();
             bindings::submit_bio(raw);

@@ -24,7 +24,7 @@ INIT = PROJECT / "scripts/guest/init"
 
 # What busybox has only in part, or not as the tests need it.
 PROGRAMS = """bash fio nvme kmod qemu-ga lsblk blkid sfdisk blockdev flock setsid setpriv taskset mkfs.ext4 e2fsck
-timeout dd stat sha256sum md5sum truncate cmp diff sort tr head tail cat cp ls""".split()
+timeout blkdiscard fstrim fallocate dd stat sha256sum md5sum truncate cmp diff sort tr head tail cat cp ls""".split()
 KMOD_NAMES = "insmod rmmod modprobe lsmod modinfo depmod".split()
 MODULES = "ext4 nvme".split()
 FOLDERS = """dev proc sys run tmp root mnt etc usr/bin usr/sbin usr/lib/rnvme usr/lib64

@@ -25,7 +25,8 @@ CASES = "2"
 # These lay out gigabytes, count to millions or need thousands of cases: hours under Miri, and the smaller tests
 # run the same code.
 TOO_LONG = [
-    "every_offset_in_a_page_lays_out_at_every_list_border", "every_length_in_sectors_up_to_8_mib_and_a_page_lays_out",
+    "every_number_of_segments_up_to_4200_lays_out", "the_most_segments_of_all_lay_out",
+    "a_list_may_be_told_to_go_on_early", "every_offset_in_a_page_lays_out_at_every_list_border", "every_length_in_sectors_up_to_8_mib_and_a_page_lays_out",
     "single_pages_from_all_over_memory_lay_out_at_every_offset", "an_offset_that_no_entry_can_hold_is_refused",
     "a_list_that_begins_inside_a_page_goes_on_at_the_next_base", "the_largest_rings_wrap_like_small_ones",
     "whatever_the_segments_a_layout_is_right_or_refused",

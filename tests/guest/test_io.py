@@ -7,6 +7,7 @@ Relies on QEMU's trace for what the device saw, and on its blkdebug node for err
 from __future__ import annotations
 
 import collections
+import hashlib
 import pathlib
 import re
 from typing import Callable, Dict, List
@@ -130,7 +131,7 @@ def test_medium_errors_reach_the_application_and_the_disk_lives_on(boot: Boot, n
             print(name, failed.err)
             # A medium error has an error number of its own in the block layer: ENODATA.
             assert failed.status == 1 and "No data available" in failed.err
-    assert counters(guest)["failed_commands"] == 4
+    assert counters(guest)["failed_requests"] == 4
     told = [line for line in guest.dmesg().splitlines() if "critical medium error" in line and disk in line]
     assert len(told) == 4 and f"sector {BAD_SECTOR} " in told[0], told
     good = guest.out(f"dd if=/dev/{disk} bs=1M count=1 iflag=direct status=none | sha256sum")
@@ -145,14 +146,55 @@ def test_medium_errors_reach_the_application_and_the_disk_lives_on(boot: Boot, n
 def test_flush_that_fails_is_told_to_fsync(boot: Boot, new_image: NewImage) -> None:
     image = new_image("disk", 8 * MIB)
     guest = boot([Controller([])], load=False)
-    add_failing_namespace(guest, image, [{"event": "none", "iotype": "flush", "errno": 5, "once": True}])
+    add_failing_namespace(guest, image, [{"event": "none", "iotype": "flush", "errno": 5, "once": False}])
     guest.load()
     guest.await_disks(1)
-    command = f"dd if=/dev/zero of=/dev/{guest.disk()} bs=4k count=1 oflag=direct conv=notrunc,fsync"
-    failed = guest.run(command, check=False)
+    command = f"dd if=/dev/zero of=/dev/{guest.disk()} bs=4k count=1 oflag=direct conv=notrunc"
+    failed = guest.run(command + ",fsync", check=False)
     print(failed.err)
     assert failed.status == 1 and "fsync failed" in failed.err
     guest.run(command)
+    assert_orderly(guest)
+
+
+@pytest.mark.parametrize("retries", [5, 0])
+def test_error_that_passes_is_told_only_where_nothing_is_tried_again(boot: Boot, new_image: NewImage,
+                                                                     retries: int) -> None:
+    image = new_image("disk", 16 * MIB)
+    pattern = seeded(image, seed=6)
+    guest = boot([Controller([])], load=False)
+    kinds = ("read", "write", "flush", "discard", "write-zeroes")
+    add_failing_namespace(guest, image, [{"event": "none", "iotype": kind, "errno": 5, "once": True, **where}
+                                         for kind in kinds
+                                         for where in ([{}] if kind == "flush" else [{"sector": BAD_SECTOR}])])
+    guest.load(f"max_retries={retries}")
+    guest.await_disks(1)
+    disk, at = guest.disk(), BAD_SECTOR * 512
+    commands = {
+        "read": f"dd if=/dev/{disk} of=/tmp/read bs=4k count=1 iflag=direct,skip_bytes skip={at}",
+        "write": f"dd if=/dev/zero of=/dev/{disk} bs=4k count=1 oflag=direct,seek_bytes seek={at} conv=notrunc",
+        "flush": f"dd if=/dev/zero of=/dev/{disk} bs=4k count=1 oflag=direct conv=notrunc,fsync",
+        "discard": f"blkdiscard -o {at} -l 65536 /dev/{disk}",
+        "write-zeroes": f"blkdiscard -z -o {at} -l 65536 /dev/{disk}",
+    }
+    guest.run(f"echo 0 >/sys/block/{disk}/queue/read_ahead_kb; head -c 4096 /dev/zero >/tmp/read")
+    told = []
+    for kind, command in commands.items():
+        done = guest.run(command, check=False)
+        print(kind, done.status, done.err.strip().splitlines()[-1:])
+        if done.status != 0:
+            told.append(kind)
+        if kind == "read" and done.status == 0:
+            assert guest.out("sha256sum </tmp/read").split()[0] == hashlib.sha256(pattern[at:at + 4096]).hexdigest()
+    seen = counters(guest)
+    print(seen)
+    if retries:
+        assert (told, seen["retries"], seen["failed_requests"]) == ([], len(kinds), 0)
+        assert image.read_bytes()[at:at + 65536] == bytes(65536)
+    else:
+        # The block layer itself writes zeroes where the device fails to make them.
+        assert set(told) - {"write-zeroes"} == set(kinds) - {"write-zeroes"}
+        assert (seen["retries"], seen["failed_requests"]) == (0, len(kinds))
     assert_orderly(guest)
 
 

@@ -2,8 +2,11 @@
 
 //! A request's way into a command and back, on a real tag set with real memory.
 
-use super::{block_error, RequestData};
-use crate::io_queue::{tests::Bench, LIST_WORDS};
+use super::RequestData;
+use crate::{
+    failure::block_error,
+    io_queue::{tests::Bench, LIST_WORDS},
+};
 use kernel::{page::PAGE_SIZE, prelude::*};
 use kernel_ext::{block::Status as BlockStatus, kunit::Kind};
 use nvme_proto::status::Status;
@@ -19,6 +22,9 @@ impl RequestData {
         Some(self.lists.get(page)?.as_ref()?.dma_address())
     }
 }
+
+/// DNR.
+const DO_NOT_RETRY: u16 = 1 << 14;
 
 /// Statuses, by type and code, and what users are told.
 const ERRORS: [(u16, BlockStatus); 12] = [
@@ -178,19 +184,56 @@ mod cases {
         let mut bench = Bench::new(c"nvme-error")?;
         let read = bench.start(Kind::Read, 0, 0, 512)?;
         let sent = bench.fetch()?;
+        bench.answer(sent.cid, Status::from_raw(DO_NOT_RETRY | 0x281))?;
+        assert_eq!(read.wait(), Some(BlockStatus::MEDIUM));
+        assert!(bench.counted("counters/failed_requests", b"1\n")?);
+        assert!(bench.counted("counters/retries", b"0\n")?);
+        Ok(())
+    }
+
+    #[test]
+    fn command_that_fails_is_sent_again_and_its_data_is_mapped_anew() -> Result {
+        let mut bench = Bench::new(c"nvme-again")?;
+        let write = bench.start(Kind::Write, 8, 512, 5 * PAGE_SIZE)?;
+        let sent = bench.fetch()?;
+        bench.answer(sent.cid, Status::from_raw(0x281))?;
+        let again = bench.fetch()?;
+        assert!(write.status().is_none());
+        assert_eq!((again.slba, again.prp1), (sent.slba, sent.prp1));
+        assert_eq!(bench.end(again.cid, &write)?, Some(BlockStatus::OK));
+        assert!(bench.counted("counters/retries", b"1\n")?);
+        assert!(bench.counted("counters/failed_requests", b"0\n")?);
+        Ok(())
+    }
+
+    #[test]
+    fn command_that_fails_for_ever_ends_with_its_last_error() -> Result {
+        let mut bench = Bench::new(c"nvme-for-ever")?;
+        let read = bench.start(Kind::Read, 0, 0, 512)?;
+        for _ in 0..5 {
+            let sent = bench.fetch()?;
+            bench.answer(sent.cid, Status::from_raw(0x006))?;
+        }
+        assert!(read.status().is_none());
+        let sent = bench.fetch()?;
         bench.answer(sent.cid, Status::from_raw(0x281))?;
         assert_eq!(read.wait(), Some(BlockStatus::MEDIUM));
-        assert!(bench.counted("counters/failed_commands", b"1\n")?);
+        assert!(bench.counted("counters/retries", b"5\n")?);
+        // The next use of the tag begins anew.
+        let read = bench.start(Kind::Read, 0, 0, 512)?;
+        let sent = bench.fetch()?;
+        bench.answer(sent.cid, Status::from_raw(0x006))?;
+        let sent = bench.fetch()?;
+        assert_eq!(bench.end(sent.cid, &read)?, Some(BlockStatus::OK));
         Ok(())
     }
 
     #[test]
     fn every_kind_of_error_has_its_word_in_the_block_layer() -> Result {
         for (status, expected) in ERRORS {
-            assert_eq!(block_error(Status::from_raw(status)), expected);
+            let outcome = Status::from_raw(status).outcome();
+            assert_eq!(block_error(outcome), expected);
         }
-        // "Do not retry" and "more" change nothing yet.
-        assert_eq!(block_error(Status::from_raw(0x6281)), BlockStatus::MEDIUM);
         Ok(())
     }
 }

@@ -18,7 +18,7 @@ use kernel::{
 };
 use kernel_ext::{
     block::{
-        mq::{GenDisk, Limits, Request, TagSet, TagSetConfig, Ticket},
+        mq::{Discard, GenDisk, Limits, Request, TagSet, TagSetConfig, Ticket},
         Status as BlockStatus,
     },
     io::Mmio,
@@ -94,6 +94,15 @@ const LIMITS: Limits = Limits {
     dma_alignment: 3,
     write_cache: true,
     fua: true,
+    discard: Some(Discard {
+        max_bytes: 8 << 20,
+        max_ranges: 256,
+        granularity: 512,
+        alignment: 0,
+    }),
+    max_write_zeroes: 1 << 20,
+    write_zeroes_unmaps: true,
+    ..Limits::NONE
 };
 
 impl Bench {
@@ -125,7 +134,7 @@ impl Bench {
             first_vector: 0,
         };
         let set = TagSet::new(dev, config, queues)?;
-        let namespace = Namespace::for_test(7, lba_shift);
+        let namespace = Namespace::for_test(7, lba_shift, &queue.pools, &counters)?;
         let disk = GenDisk::add(dev, set, fmt!("kunit-{instance}"), LIMITS, 0, namespace)?;
         kunit::set_capacity(&disk, dev, (16 << 20) / 512)?;
         let memory = Memory::new(dev, 64)?;

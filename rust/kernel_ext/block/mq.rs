@@ -28,8 +28,10 @@
 //! C header: `include/linux/blk-mq.h`.
 
 mod data;
+mod discard;
 mod gen_disk;
 mod in_flight;
+mod limits;
 mod operations;
 mod request;
 mod tag_set;
@@ -38,8 +40,10 @@ mod tests;
 
 pub use self::{
     data::{DataSegments, Segment},
-    gen_disk::{GenDisk, Limits},
+    discard::{DiscardRange, DiscardRanges},
+    gen_disk::GenDisk,
     in_flight::{Claimer, InFlight, Ticket},
+    limits::{AtomicWrite, Discard, Limits},
     operations::{Operations, Rejected},
     request::{Op, Request},
     tag_set::{TagSet, TagSetConfig},

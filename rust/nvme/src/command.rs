@@ -10,6 +10,7 @@ use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::feature::FeatureId;
+use crate::sgl::Descriptor;
 
 /// Opcodes of the admin command set (Base 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub enum AdminOpcode {
     GetFeatures = 0x0a,
     /// Asynchronous Event Request.
     AsyncEventRequest = 0x0c,
+    /// Doorbell Buffer Config.
+    DoorbellBufferConfig = 0x7c,
 }
 
 /// Opcodes of the NVM Command Set (NVM 3.2).
@@ -94,6 +97,18 @@ pub const NSID_ALL: u32 = 0xffff_ffff;
 /// CDW12 of Read and Write: Force Unit Access (NVM 3.2.6).
 const FUA: u32 = 1 << 30;
 
+/// CDW12 of Write Zeroes: Deallocate (NVM 3.2.8).
+const DEAC: u32 = 1 << 25;
+
+/// CDW11 of Dataset Management: Attribute - Deallocate (NVM 3.2.3).
+const DEALLOCATE: u32 = 1 << 2;
+
+/// PSDT in the flags (CDW0 bits 15:14): whether the data pointer is a descriptor.
+const PSDT: u8 = 0xc0;
+
+/// PSDT 01b: it is, and metadata, if any, is a contiguous buffer.
+const PSDT_SGL: u8 = 0x40;
+
 /// CDW11 of the queue creations: Physically Contiguous (PCIe 3.2).
 const PHYSICALLY_CONTIGUOUS: u32 = 1;
 
@@ -118,7 +133,7 @@ const INTERRUPTS_ENABLED: u32 = 1 << 1;
 pub struct Command {
     /// OPC: opcode.
     pub opcode: u8,
-    /// FUSE and PSDT; 0 for a single command with PRPs.
+    /// FUSE and PSDT; 0 for a single command with PRPs, 40h for one with an SGL.
     pub flags: u8,
     /// CID: command identifier.
     pub cid: U16,
@@ -201,6 +216,27 @@ impl Command {
     pub fn write(nsid: u32, slba: u64, nlb0: u16, fua: bool) -> Self {
         let flags = if fua { FUA } else { 0 };
         Self::io(NvmOpcode::Write, nsid).with_range(slba, nlb0, flags)
+    }
+
+    /// Write Zeroes (NVM 3.2.8) of `nlb0 + 1` logical blocks from `slba` on; with `deac` it asks
+    /// for them to be deallocated, as [`crate::dsm::may_deallocate_zeroes`] allows.
+    #[inline]
+    pub fn write_zeroes(nsid: u32, slba: u64, nlb0: u16, deac: bool, fua: bool) -> Self {
+        let deac = if deac { DEAC } else { 0 };
+        let fua = if fua { FUA } else { 0 };
+        Self::io(NvmOpcode::WriteZeroes, nsid).with_range(slba, nlb0, deac | fua)
+    }
+
+    /// Dataset Management (NVM 3.2.3) that deallocates `ranges` (1 to 256) ranges, which
+    /// [`crate::dsm::encode`] wrote to where the data pointer leads.
+    #[inline]
+    pub fn deallocate(nsid: u32, ranges: u16) -> Self {
+        let nr0 = ranges.clamp(1, crate::dsm::MAX_RANGES).wrapping_sub(1);
+        Self {
+            cdw10: U32::new(u32::from(nr0)),
+            cdw11: U32::new(DEALLOCATE),
+            ..Self::io(NvmOpcode::DatasetManagement, nsid)
+        }
     }
 
     /// Flush (Base 7.2) of a namespace's volatile write cache.
@@ -317,8 +353,20 @@ impl Command {
     /// The same with its data pointer; both entries are always written, so that none is stale.
     #[inline]
     pub fn with_data(mut self, prp1: u64, prp2: u64) -> Self {
+        self.flags &= !PSDT;
         self.prp1 = U64::new(prp1);
         self.prp2 = U64::new(prp2);
+        self
+    }
+
+    /// The same with its data described by a scatter gather list, of which `sgl1` is the first
+    /// descriptor (Base 4.1.1, 4.3.2). I/O commands only.
+    #[inline]
+    pub fn with_sgl(mut self, sgl1: Descriptor) -> Self {
+        let [addr, rest] = sgl1.to_words();
+        self.flags = (self.flags & !PSDT) | PSDT_SGL;
+        self.prp1 = U64::new(addr);
+        self.prp2 = U64::new(rest);
         self
     }
 

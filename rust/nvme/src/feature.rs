@@ -27,6 +27,8 @@ pub enum FeatureId {
     Timestamp = 0x0e,
     /// Host Behavior Support.
     HostBehaviorSupport = 0x16,
+    /// Flexible Data Placement.
+    FlexibleDataPlacement = 0x1d,
 }
 
 /// CDW11 of Set Features, Number of Queues: `n` submission and as many completion queues. None
@@ -35,6 +37,16 @@ pub enum FeatureId {
 pub const fn number_of_queues_request(n: u16) -> u32 {
     let zero_based = n.saturating_sub(1) as u32;
     zero_based | (zero_based << 16)
+}
+
+/// The size of the data of Host Behavior Support in bytes (Base 5.1.25.1.14).
+pub const HOST_BEHAVIOR_BYTES: usize = 512;
+
+/// The first word of that data, to be stored little-endian; all others are 0. With `acre` the
+/// controller may say how long to wait before a command is sent again (CRD).
+#[inline]
+pub const fn host_behavior(acre: bool) -> u64 {
+    acre as u64
 }
 
 /// Number of Queues (Base 5.1.25.2.1).

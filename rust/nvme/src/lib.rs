@@ -31,17 +31,26 @@
 extern crate std;
 
 pub mod cid;
+pub mod cmb;
 pub mod command;
 pub mod completion;
+pub mod dsm;
 pub mod feature;
 pub mod identify;
 pub mod life;
 pub mod limits;
+pub mod placement;
+pub mod protection;
 pub mod prp;
+pub mod queue_limits;
 pub mod register;
+pub mod retry;
 pub mod ring;
+pub mod sgl;
+pub mod shadow;
 pub mod status;
 pub mod timeout;
+pub mod zoned;
 
 /// The host's memory page: CC.MPS is always set to it (0, that is 4 KiB).
 pub const PAGE: u32 = 4096;

@@ -207,6 +207,13 @@ impl Cap {
     pub const fn crms(self) -> u8 {
         self.byte(59) & 0x3
     }
+
+    /// CRIMS, bit 1 of CRMS: controller ready independent of media is supported, and with it
+    /// Identify Namespace independent of the command set.
+    #[inline]
+    pub const fn crims(self) -> bool {
+        self.crms() & 2 != 0
+    }
 }
 
 /// VS: the version of the specification (Base 3.1.4.2).

@@ -60,14 +60,19 @@ macro_rules! corpus_tests {
 
 corpus_tests! {
     completions
+    controller_memory
+    data_placement
     features
     identify_controller
     identify_namespace
     limits
+    metadata
     namespace_descriptors
     namespace_list
     prp_layout
+    queue_limits
     registers
+    zones
 }
 
 #[test]

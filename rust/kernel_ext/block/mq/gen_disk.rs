@@ -2,7 +2,7 @@
 
 //! A disk: what users open.
 
-use super::{data::same_device, Operations, TagSet};
+use super::{data::same_device, Limits, Operations, TagSet};
 use crate::{bindings, raw};
 use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{
@@ -16,50 +16,6 @@ use kernel::{
     str::CString,
     sync::Arc,
 };
-
-/// What a disk's queue can take. The block layer checks it again and refuses nonsense.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// The unit of addressing in bytes.
-    pub logical_block_size: u32,
-    /// The unit that the device writes at once, in bytes.
-    pub physical_block_size: u32,
-    /// The longest transfer in bytes.
-    pub max_transfer: u32,
-    /// The most ranges of memory in one request.
-    pub max_segments: u16,
-    /// Ranges but the first begin, and ranges but the last end, where these address bits are 0.
-    pub virt_boundary_mask: usize,
-    /// Data must begin where these address bits are 0.
-    pub dma_alignment: u32,
-    /// The device has a volatile write cache, so flushes mean something.
-    pub write_cache: bool,
-    /// The device can write through its cache.
-    pub fua: bool,
-}
-
-impl Limits {
-    fn to_raw(self) -> bindings::queue_limits {
-        let mut features = 0;
-        if self.write_cache {
-            features |= bindings::EXT_BLK_FEAT_WRITE_CACHE;
-        }
-        if self.fua {
-            features |= bindings::EXT_BLK_FEAT_FUA;
-        }
-        bindings::queue_limits {
-            features,
-            logical_block_size: self.logical_block_size,
-            physical_block_size: self.physical_block_size,
-            max_hw_sectors: self.max_transfer >> 9,
-            max_segments: self.max_segments,
-            max_segment_size: u32::MAX,
-            virt_boundary_mask: self.virt_boundary_mask,
-            dma_alignment: self.dma_alignment,
-            ..Default::default()
-        }
-    }
-}
 
 /// A disk that is known to the block layer, until drop.
 ///
@@ -113,6 +69,7 @@ impl<T: Operations> Added<T> {
     ) -> Result<Self> {
         let name = CString::try_from_fmt(name)?;
         let bytes = name.to_bytes_with_nul();
+        let read_only = limits.read_only;
         let mut limits = limits.to_raw();
         let queuedata = core::ptr::from_ref::<T::QueueData>(&data).cast_mut().cast();
         // SAFETY: The set is allocated; the limits are only read during the call.
@@ -128,6 +85,7 @@ impl<T: Operations> Added<T> {
         let (named, parent) = unsafe {
             (*disk).fops = &Fops::<T>::TABLE;
             bindings::set_capacity(disk, sectors);
+            bindings::set_disk_ro(disk, read_only);
             let room = &mut (*disk).disk_name;
             let named = match room.get_mut(..bytes.len()) {
                 Some(room) => {

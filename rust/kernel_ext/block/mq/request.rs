@@ -20,6 +20,10 @@ pub enum Op {
     Write,
     /// Make all completed writes durable.
     Flush,
+    /// Forget what is there: [`Request::discard_ranges`].
+    Discard,
+    /// Make it read as zeros.
+    WriteZeroes,
     /// Anything else: the C value of `enum req_op`.
     Other(u8),
 }
@@ -29,6 +33,8 @@ pub(super) struct RequestData<T: Operations> {
     pub(super) mapping: DataMapping,
     /// How the request ended, on its way to [`Operations::complete`].
     status: Status,
+    /// How often it was requeued; stale unless the request is marked as prepared.
+    requeued: u8,
     driver: T::RequestData,
 }
 
@@ -43,6 +49,7 @@ impl<T: Operations> RequestData<T> {
         RequestData {
             mapping: DataMapping::new(dev),
             status: Status::OK,
+            requeued: 0,
             driver: T::RequestData::default(),
         }
     }
@@ -106,6 +113,20 @@ impl<T: Operations> Request<T> {
         &mut self.private_mut().driver
     }
 
+    /// The data of the disk that the request is for.
+    #[inline]
+    pub fn disk(&self) -> &T::QueueData {
+        // SAFETY: By the invariant the request is valid; its queue is that of a disk of `T`, whose
+        // data is there until all of its requests have ended.
+        unsafe { &*(*(*self.as_raw()).q).queuedata.cast_const().cast() }
+    }
+
+    /// Whether that disk is on its way out.
+    pub fn disk_is_dying(&self) -> bool {
+        // SAFETY: By the invariant the request is valid, and so is its queue.
+        unsafe { bindings::ext_queue_dying((*self.as_raw()).q) }
+    }
+
     #[inline]
     pub(super) fn cmd_flags(&self) -> bindings::blk_opf_t {
         // SAFETY: By the invariant the request is valid; it does not change while it is ours.
@@ -120,6 +141,8 @@ impl<T: Operations> Request<T> {
             bindings::req_op_REQ_OP_READ => Op::Read,
             bindings::req_op_REQ_OP_WRITE => Op::Write,
             bindings::req_op_REQ_OP_FLUSH => Op::Flush,
+            bindings::req_op_REQ_OP_DISCARD => Op::Discard,
+            bindings::req_op_REQ_OP_WRITE_ZEROES => Op::WriteZeroes,
             other => Op::Other(other as u8),
         }
     }
@@ -128,6 +151,24 @@ impl<T: Operations> Request<T> {
     #[inline]
     pub fn fua(&self) -> bool {
         self.cmd_flags() & bindings::EXT_REQ_FUA != 0
+    }
+
+    /// Whether what is made zero must stay allocated (`REQ_NOUNMAP`).
+    #[inline]
+    pub fn stays_allocated(&self) -> bool {
+        self.cmd_flags() & bindings::EXT_REQ_NOUNMAP != 0
+    }
+
+    /// Whether who asked would rather have an error soon than success late (`REQ_FAILFAST_*`).
+    #[inline]
+    pub fn fails_fast(&self) -> bool {
+        self.cmd_flags() & bindings::EXT_REQ_FAILFAST_MASK != 0
+    }
+
+    /// Whether nobody waits for the data yet (`REQ_RAHEAD`).
+    #[inline]
+    pub fn reads_ahead(&self) -> bool {
+        self.cmd_flags() & bindings::EXT_REQ_RAHEAD != 0
     }
 
     /// The first sector, in units of 512 bytes.
@@ -173,6 +214,33 @@ impl<T: Operations> Request<T> {
         self.unmap_data();
         // SAFETY: By the invariant the request is started and ours to end; nothing is mapped.
         unsafe { bindings::blk_mq_end_request(self.into_raw().as_ptr(), status.raw()) };
+    }
+
+    /// How often [`Request::requeue`] was called for it.
+    #[inline]
+    pub fn requeued(&self) -> u8 {
+        // SAFETY: By the invariant the request is valid; the flags do not change while it is ours.
+        let flags = unsafe { (*self.as_raw()).rq_flags };
+        if flags & bindings::EXT_RQF_DONTPREP == 0 {
+            0
+        } else {
+            self.private().requeued
+        }
+    }
+
+    /// Gives the request back to come again after `delay_ms` milliseconds, or with another that
+    /// comes again earlier. It is not merged with others from now on. Does not sleep.
+    pub fn requeue(mut self, delay_ms: u32) {
+        self.unmap_data();
+        let requeued = self.requeued().saturating_add(1);
+        self.private_mut().requeued = requeued;
+        let rq = self.into_raw().as_ptr();
+        // SAFETY: By the invariant the request is started and ours; nothing is mapped. The flag
+        // keeps the block layer from merging it, and tells `requeued` that its count holds.
+        unsafe {
+            (*rq).rq_flags |= bindings::EXT_RQF_DONTPREP;
+            bindings::ext_requeue(rq, delay_ms as usize);
+        }
     }
 
     /// Hands the request to [`Operations::complete`] with `status`, on this CPU or on one that is

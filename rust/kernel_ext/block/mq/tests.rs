@@ -231,6 +231,7 @@ const LIMITS: Limits = Limits {
     dma_alignment: 3,
     write_cache: true,
     fua: true,
+    ..Limits::NONE
 };
 
 fn new_queue(places: u16, drops: &Drops) -> Result<(Arc<Queue>, Claimer<TestIo>)> {

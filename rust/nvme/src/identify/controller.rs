@@ -192,6 +192,29 @@ impl IdentifyController {
         Vs::from_raw(self.ver.get())
     }
 
+    /// ONCS bit 2 (NVMDSMSV): whether there is Dataset Management. If not, there may still be one
+    /// with limits ([`IdentifyControllerNvm`](super::IdentifyControllerNvm)).
+    pub fn dataset_management(&self) -> bool {
+        self.oncs.get() & 0x4 != 0
+    }
+
+    /// ONCS bit 3 (NVMWZSV): whether there is Write Zeroes. If not, there may still be one with a
+    /// limit.
+    pub fn write_zeroes(&self) -> bool {
+        self.oncs.get() & 0x8 != 0
+    }
+
+    /// ONCS bit 11 (MAXWZD): whether WZDSL limits a Write Zeroes that deallocates.
+    pub fn deallocating_zeroes_have_a_limit(&self) -> bool {
+        self.oncs.get() & 0x800 != 0
+    }
+
+    /// CTRATT bit 15 (ELBAS): whether there is Identify Namespace for the NVM Command Set, with
+    /// extended LBA formats.
+    pub fn extended_lba_formats(&self) -> bool {
+        self.ctratt.get() & 0x8000 != 0
+    }
+
     /// VWC bit 0: whether there is a volatile write cache, so that flushes and FUA matter.
     pub fn vwc_present(&self) -> bool {
         self.vwc & 1 != 0

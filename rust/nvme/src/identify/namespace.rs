@@ -9,15 +9,14 @@ use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::FromBytes as _;
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use crate::queue_limits::{atomic, sizes, IgnoredClaims};
+use crate::register::Vs;
+
 /// log2 of the kernel's sector.
 const SECTOR_SHIFT: u8 = 9;
 
 /// log2 of the largest logical block that is taken: 64 KiB.
 const MAX_LBA_SHIFT: u8 = 16;
-
-/// The largest physical block that is announced: beyond this it says more about the device's
-/// imagination than about its medium.
-const MAX_PHYSICAL_BLOCK: u32 = 64 << 10;
 
 /// The kernel counts a disk's bytes in a signed 64-bit number.
 const MAX_SECTORS: u64 = (i64::MAX as u64) >> SECTOR_SHIFT;
@@ -127,8 +126,7 @@ pub struct NamespaceFormat {
     /// What is written without tearing or reading first, in bytes: a power of two, at least
     /// the logical block.
     pub physical_block_size: u32,
-    /// NOWS: the size that writes best in bytes, a multiple of the physical block, or 0 if
-    /// nothing is said.
+    /// NOWS: the size that writes best in bytes, a multiple of NPWG, or 0 if nothing is said.
     pub optimal_write_bytes: u32,
     /// NSATTR bit 0: whether the namespace is write protected now.
     pub write_protected: bool,
@@ -202,14 +200,14 @@ impl IdentifyNamespace {
         Self::ref_from_prefix(bytes).ok().map(|(this, _)| this)
     }
 
-    /// What disk this makes, of a controller that writes single blocks atomically.
-    pub fn format(&self) -> Result<NamespaceFormat, NamespaceRefused> {
-        self.format_with(0)
+    /// What disk this makes, of a controller that says `awupf`: it makes no difference any more
+    /// (see [`queue_limits`](crate::queue_limits)), so ask for [`format`](Self::format).
+    pub fn format_with(&self, _awupf: u16) -> Result<NamespaceFormat, NamespaceRefused> {
+        self.format()
     }
 
-    /// What disk this makes, of a controller that writes `awupf + 1` blocks atomically
-    /// ([`IdentifyController::awupf`](super::IdentifyController::awupf)).
-    pub fn format_with(&self, awupf: u16) -> Result<NamespaceFormat, NamespaceRefused> {
+    /// What disk this makes.
+    pub fn format(&self) -> Result<NamespaceFormat, NamespaceRefused> {
         let blocks = self.nsze.get();
         if blocks == 0 || self.ncap.get() == 0 {
             return Err(NamespaceRefused::Inactive);
@@ -230,13 +228,13 @@ impl IdentifyNamespace {
             .checked_mul(sectors_per_block)
             .filter(|&sectors| sectors <= MAX_SECTORS)
             .ok_or(NamespaceRefused::Capacity { blocks, lba_shift })?;
-        let physical_block_size = self.physical_block(lba_shift, awupf);
+        let sizes = self.write_sizes(lba_shift);
         Ok(NamespaceFormat {
             lba_shift,
             blocks,
             capacity_sectors,
-            physical_block_size,
-            optimal_write_bytes: self.optimal_write(lba_shift, physical_block_size),
+            physical_block_size: sizes.physical_block,
+            optimal_write_bytes: sizes.io_opt,
             write_protected: self.nsattr & 1 != 0,
         })
     }
@@ -244,6 +242,11 @@ impl IdentifyNamespace {
     /// The format in use: FLBAS holds the index in two parts, of which the upper one counts
     /// only with more than 16 formats.
     fn lba_format(&self) -> Result<LbaFormat, NamespaceRefused> {
+        self.format_in_use().map(|(_, lbaf)| lbaf)
+    }
+
+    /// The same with its index, by which other structures have more about the format.
+    pub fn format_in_use(&self) -> Result<(u8, LbaFormat), NamespaceRefused> {
         let last = self.nlbaf.saturating_add(self.nulbaf);
         let upper = if last > 15 {
             (self.flbas >> 5) & 0x3
@@ -252,43 +255,31 @@ impl IdentifyNamespace {
         };
         let index = self.flbas & 0xf | (upper << 4);
         match self.lbaf.get(usize::from(index)) {
-            Some(lbaf) if index <= last => Ok(*lbaf),
+            Some(lbaf) if index <= last => Ok((index, *lbaf)),
             _ => Err(NamespaceRefused::FormatIndex { index, last }),
         }
     }
 
-    /// NSFEAT bits 4 and 5: whether NPWG, NPWA and NOWS are defined.
-    fn has_preferred_sizes(&self) -> bool {
-        self.nsfeat & 0x30 != 0
+    /// The sizes of writes by the namespace's own words; what the controller and the host add
+    /// is in [`queue_limits::decide`](crate::queue_limits::decide).
+    fn write_sizes(&self, lba_shift: u8) -> sizes::WriteSizes {
+        let mut ignored = IgnoredClaims::default();
+        let untorn = atomic::untorn(self, 0, lba_shift, &mut ignored).unit(u32::MAX);
+        let optperf = (self.nsfeat >> 4) & 0x3;
+        sizes::write_sizes(self, optperf, lba_shift, untorn, &mut ignored)
     }
 
-    /// A preferred write (NPWG), as far as it is atomic as well (NAWUPF, or else AWUPF): Linux
-    /// takes a physical block for something that a power loss does not tear.
-    fn physical_block(&self, lba_shift: u8, awupf: u16) -> u32 {
-        let preferred = match self.has_preferred_sizes() {
-            true => u32::from(self.npwg.get()).wrapping_add(1),
-            false => 1,
-        };
-        let own = self.nsfeat & 0x2 != 0 && self.nawupf.get() != 0;
-        let atomic0 = if own { self.nawupf.get() } else { awupf };
-        let atomic = u32::from(atomic0).wrapping_add(1);
-        // A power of two that divides the preferred size, so that both stay aligned.
-        let aligned = 1u32.wrapping_shl(preferred.trailing_zeros());
-        let untorn = 1u32.wrapping_shl(atomic.ilog2());
-        let most = MAX_PHYSICAL_BLOCK.wrapping_shr(u32::from(lba_shift));
-        let blocks = aligned.min(untorn).min(most);
-        blocks.wrapping_shl(u32::from(lba_shift))
+    /// OPTPERF, bits 5:4 of NSFEAT: which of the preferred sizes are defined. Either bit has
+    /// NPWG, NPWA, NPDA and NOWS; bit 0 adds NPDG, bit 1 the larger NPDGL and NPDAL. Before
+    /// version 2.1 there was only the lower bit.
+    pub fn optperf(&self, version: Vs) -> u8 {
+        let defined = if version.at_least(2, 1) { 0x3 } else { 0x1 };
+        (self.nsfeat >> 4) & defined
     }
 
-    fn optimal_write(&self, lba_shift: u8, physical: u32) -> u32 {
-        if !self.has_preferred_sizes() {
-            return 0;
-        }
-        let blocks = u64::from(self.nows.get()).wrapping_add(1);
-        let bytes = blocks.wrapping_shl(u32::from(lba_shift));
-        match u32::try_from(bytes) {
-            Ok(bytes) if bytes & physical.wrapping_sub(1) == 0 => bytes,
-            _ => 0,
-        }
+    /// NAWUPF, if NSFEAT bit 1 says that the namespace has its own. 0 refers to the controller's.
+    pub fn own_atomic_unit(&self) -> Option<u16> {
+        let nawupf = self.nawupf.get();
+        (self.nsfeat & 0x2 != 0 && nawupf != 0).then_some(nawupf)
     }
 }

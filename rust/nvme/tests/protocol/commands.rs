@@ -4,7 +4,7 @@
 
 use nvme_proto::command::{Cns, Command, NSID_ALL};
 use nvme_proto::completion::{phase_of_word1, Completion};
-use nvme_proto::feature::{number_of_queues_request, FeatureId, NumberOfQueues};
+use nvme_proto::feature::{host_behavior, number_of_queues_request, FeatureId, NumberOfQueues};
 use nvme_proto::status::Status;
 use proptest::prelude::*;
 use zerocopy::IntoBytes;

@@ -3,7 +3,8 @@
 //! Identify data of honest and hostile devices.
 
 use nvme_proto::identify::{
-    IdentifyController, IdentifyNamespace, LbaFormat, NamespaceFormat, NamespaceRefused, Text,
+    IdentifyController, IdentifyControllerNvm, IdentifyNamespace, IdentifyNamespaceNvm,
+    IndependentNamespace, LbaFormat, NamespaceFormat, NamespaceRefused, Text,
 };
 use proptest::prelude::*;
 use zerocopy::FromZeros;
@@ -164,61 +165,36 @@ fn the_physical_block_is_preferred_untorn_and_a_power_of_two() {
     assert_eq!(physical(12, 256), 2048);
     assert_eq!(physical(8, 7), 2048);
     assert_eq!(physical(7, 256), 512);
-    assert_eq!(physical(1 << 15, 1 << 15), 65536);
+    assert_eq!(physical(1 << 14, 1 << 14), 65536);
+    assert_eq!(physical(1 << 15, 1 << 15), 512, "16 MiB are absurd");
     let unsaid = accepted(|ns| ns.npwg = 7.into());
     assert_eq!(unsaid.physical_block_size, 512);
-}
-
-#[test]
-fn the_controllers_atomic_unit_counts_where_the_namespace_has_none() {
-    let mut namespace = namespace();
-    namespace.nsfeat = 0x10;
-    namespace.npwg = 7.into();
-    let physical = |ns: &IdentifyNamespace, awupf| {
-        ns.format_with(awupf).expect("accepted").physical_block_size
-    };
-    assert_eq!(
-        (physical(&namespace, 0), physical(&namespace, 7)),
-        (512, 4096)
-    );
-    namespace.nsfeat = 0x12;
-    assert_eq!(
-        physical(&namespace, 7),
-        4096,
-        "a NAWUPF of 0 defers to AWUPF"
-    );
-    namespace.nawupf = 3.into();
-    assert_eq!(physical(&namespace, 7), 2048);
 }
 
 #[test]
 fn any_bytes_make_a_sane_disk_or_a_refusal() {
     let header = prop::collection::vec(any::<u8>(), 384);
     // Without these most cases would be refused for their block size alone.
-    let good = (9u8..=16, any::<bool>(), 0u8..64, any::<u16>());
-    for_all(
-        20_000,
-        (header, good),
-        |(header, (lbads, tame, index, awupf))| {
-            let mut bytes = header;
-            bytes.resize(4096, 0xff);
-            if tame {
-                bytes[25] = 63;
-                bytes[82] = 0;
-                bytes[26] = index & 0xf | ((index >> 4) << 5);
-                bytes[29] = 0;
-                bytes[5..8].fill(0);
-                bytes[128 + usize::from(index) * 4..][..3].copy_from_slice(&[0, 0, lbads]);
+    let good = (9u8..=16, any::<bool>(), 0u8..64);
+    for_all(20_000, (header, good), |(header, (lbads, tame, index))| {
+        let mut bytes = header;
+        bytes.resize(4096, 0xff);
+        if tame {
+            bytes[25] = 63;
+            bytes[82] = 0;
+            bytes[26] = index & 0xf | ((index >> 4) << 5);
+            bytes[29] = 0;
+            bytes[5..8].fill(0);
+            bytes[128 + usize::from(index) * 4..][..3].copy_from_slice(&[0, 0, lbads]);
+        }
+        let namespace = IdentifyNamespace::ref_from(&bytes).expect("4096 bytes");
+        match namespace.format() {
+            Ok(format) => assert_sane(&format),
+            Err(refused) => {
+                assert!(!tame || refused == NamespaceRefused::Inactive, "{refused}")
             }
-            let namespace = IdentifyNamespace::ref_from(&bytes).expect("4096 bytes");
-            match namespace.format_with(awupf) {
-                Ok(format) => assert_sane(&format),
-                Err(refused) => {
-                    assert!(!tame || refused == NamespaceRefused::Inactive, "{refused}")
-                }
-            }
-        },
-    );
+        }
+    });
 }
 
 fn assert_sane(format: &NamespaceFormat) {
@@ -230,6 +206,41 @@ fn assert_sane(format: &NamespaceFormat) {
     let bytes = u128::from(format.blocks) * u128::from(logical);
     assert_eq!(bytes, u128::from(format.capacity_sectors) * 512);
     assert!(bytes > 0 && bytes <= i64::MAX as u128);
+}
+
+#[test]
+fn the_structures_of_the_nvm_command_set_are_read_in_place() {
+    let mut bytes = [0; 4096];
+    bytes[1] = 5;
+    bytes[3] = 255;
+    bytes[4..8].copy_from_slice(&0x1122_3344u32.to_le_bytes());
+    bytes[8..16].copy_from_slice(&7u64.to_le_bytes());
+    bytes[17] = 9;
+    let controller = IdentifyControllerNvm::ref_from(&bytes).expect("4096 bytes");
+    assert_eq!(
+        (controller.wzsl, controller.dmrl, controller.wzdsl),
+        (5, 255, 9)
+    );
+    assert_eq!(controller.dmrsl.get(), 0x1122_3344);
+    assert_eq!(controller.dmsl.get(), 7);
+    bytes[12 + 63 * 4..][..4].copy_from_slice(&0x0000_0310u32.to_le_bytes());
+    bytes[268] = 3;
+    bytes[284] = 4;
+    let namespace = IdentifyNamespaceNvm::ref_from(&bytes).expect("4096 bytes");
+    assert_eq!(namespace.elbaf_of(63), Some(0x310));
+    assert_eq!(namespace.elbaf_of(64), None);
+    assert_eq!((namespace.npdgl.get(), namespace.npdal.get()), (3, 4));
+    bytes[..15].copy_from_slice(&[0x30, 1, 0, 0, 2, 0, 0, 0, 1, 0, 3, 0, 4, 0, 1]);
+    let independent = IndependentNamespace::ref_from(&bytes).expect("4096 bytes");
+    assert!(independent.rotational() && independent.without_write_cache());
+    assert!(independent.write_protected());
+    assert_eq!(
+        (independent.anagrpid.get(), independent.endgid.get()),
+        (2, 4)
+    );
+    assert!(IdentifyControllerNvm::ref_from(&bytes[1..]).is_none());
+    assert!(IdentifyNamespaceNvm::ref_from(&bytes[1..]).is_none());
+    assert!(IndependentNamespace::ref_from(&bytes[1..]).is_none());
 }
 
 #[test]

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What becomes of a request whose command failed: it is sent again, or ends with an error.
+//!
+//! NVM Express Base Specification 2.1, section 4.2.3. The decision is `nvme_proto::retry`'s; which
+//! status means which error is in Documentation/status.md.
+
+use crate::{admin::AdminError, hardware::Hardware, io::Io, module_parameters, show::Show};
+use kernel::{prelude::*, sync::Arc};
+use kernel_ext::{
+    block::{mq::Request, Status as BlockStatus},
+    dma::Coherent,
+};
+use nvme_proto::{
+    command::Command,
+    feature::{host_behavior, FeatureId, HOST_BEHAVIOR_BYTES},
+    identify::IdentifyController,
+    retry::{retry, Attempt, Decision, RetryPolicy},
+    status::Outcome,
+};
+
+/// How requests of a controller are sent again: the controller is told that its delays are
+/// understood, if it has any. Sleeps.
+pub(crate) fn retry_policy(
+    hardware: &mut Hardware<'_>,
+    identity: &IdentifyController,
+) -> Result<RetryPolicy> {
+    let retries = u8::try_from(module_parameters::max_retries.value()).unwrap_or(u8::MAX);
+    let delays = identity.crdt.map(|delay| delay.get());
+    if delays == [0; 3] {
+        return Ok(RetryPolicy::new(delays, false, retries));
+    }
+    let data = Coherent::new(hardware.pdev.as_ref(), HOST_BEHAVIOR_BYTES / 8)?;
+    data.write(0, &[host_behavior(true)])?;
+    let data = Arc::new(data, GFP_KERNEL)?;
+    let command = Command::set_features(FeatureId::HostBehaviorSupport, 0);
+    let told = hardware
+        .admin
+        .execute(&hardware.registers, command, Some(&data));
+    match told {
+        Ok(_) => Ok(RetryPolicy::new(delays, true, retries)),
+        Err(AdminError::Status(status)) => {
+            dev_warn!(
+                hardware.pdev,
+                "Set Features, Host Behavior Support: {}; retries are not delayed\n",
+                Show(status)
+            );
+            Ok(RetryPolicy::new(delays, false, retries))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Ends `rq`, whose command failed with the status in its data, or has it sent again.
+#[cold]
+pub(crate) fn failed(rq: Request<Io>) {
+    let namespace = rq.disk();
+    let shared = &namespace.shared;
+    let status = rq.data().status;
+    let attempt = Attempt {
+        retries: rq.requeued(),
+        no_retry: rq.fails_fast(),
+        dying: rq.disk_is_dying(),
+    };
+    match retry(status, &shared.retry_policy, attempt) {
+        Decision::End(outcome) => {
+            let (op, sector) = (rq.op(), rq.sector());
+            shared.counters.failed(
+                namespace.nsid,
+                fmt!(
+                    "{op:?} of {} bytes at sector {sector}, sent {} times: {}",
+                    rq.bytes(),
+                    u32::from(attempt.retries).wrapping_add(1),
+                    Show(status)
+                ),
+            );
+            rq.end(block_error(outcome));
+        }
+        Decision::RetryNow => {
+            shared.counters.retried();
+            rq.requeue(0);
+        }
+        Decision::RetryAfter { ms } => {
+            shared.counters.retried();
+            rq.requeue(ms);
+        }
+    }
+}
+
+/// What the block layer is told of a command that ended in this way.
+pub(crate) fn block_error(outcome: Outcome) -> BlockStatus {
+    match outcome {
+        Outcome::Success => BlockStatus::OK,
+        Outcome::NotSupported => BlockStatus::NOT_SUPPORTED,
+        Outcome::Timeout => BlockStatus::TIMEOUT,
+        Outcome::NoSpace => BlockStatus::NO_SPACE,
+        Outcome::Target => BlockStatus::TARGET,
+        Outcome::Medium => BlockStatus::MEDIUM,
+        Outcome::Protection => BlockStatus::PROTECTION,
+        Outcome::Reservation => BlockStatus::RESERVATION_CONFLICT,
+        Outcome::Transport => BlockStatus::TRANSPORT,
+        Outcome::ZoneActiveResource => BlockStatus::ZONE_ACTIVE_RESOURCE,
+        Outcome::ZoneOpenResource => BlockStatus::ZONE_OPEN_RESOURCE,
+        // It was tried again as often as it may be: who asked is not told to go on for ever.
+        Outcome::ResourceBusy | Outcome::Io => BlockStatus::IO_ERROR,
+    }
+}

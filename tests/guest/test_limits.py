@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The limits of a disk's queue are what the device says, as Documentation/limits.md has it.
+
+Relies on the C driver for a second opinion: what it makes of the same device.
+"""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Callable, Dict
+
+import pytest
+from harness import Boot, Controller, Guest, Machine, Namespace
+from harness.observe import MIB, assert_orderly, verified
+
+pytestmark = pytest.mark.io_suite
+NewImage = Callable[[str, int], pathlib.Path]
+# Where we differ from the C driver: on purpose (Documentation/limits.md), or because it is not there yet.
+OURS = {
+    # No data is mapped for zeroes, so what the IOMMU likes best does not bound them.
+    "write_zeroes_max_bytes", "write_zeroes_unmap_max_bytes", "write_zeroes_unmap_max_hw_bytes",
+    # Not there yet: timeouts, SGLs, metadata.
+    "io_timeout", "virt_boundary_mask", "max_integrity_segments",
+}
+
+
+def queue(guest: Guest, disk: str) -> Dict[str, str]:
+    """The limits of a disk's queue, by their names in sysfs."""
+    lines = guest.out(f"cd /sys/block/{disk}/queue && grep -s . *").splitlines()
+    return dict((line.split(":", 1)[0], line.split(":", 1)[1]) for line in lines)
+
+
+def test_each_limit_has_the_devices_value(boot: Boot, new_image: NewImage) -> None:
+    namespace = Namespace(new_image("disk", 32 * MIB), options={
+        "discard_granularity": 64 << 10, "atomic.nawupf": 15, "atomic.nabspf": 31, "atomic.nabsn": 31})
+    guest = boot([Controller([namespace], options={"mdts": 5})], parameters="prp_list_room=512")
+    limits = queue(guest, guest.disk())
+    print(limits)
+    expected = {
+        "logical_block_size": 512, "max_hw_sectors_kb": 128, "discard_granularity": 64 << 10,
+        "atomic_write_unit_max_bytes": 8 << 10, "atomic_write_boundary_bytes": 16 << 10,
+        "write_cache": "write back", "fua": 1, "max_discard_segments": 255, "virt_boundary_mask": 4095,
+    }
+    seen = {name: limits.get(name) for name in expected}
+    assert seen == {name: str(value) for name, value in expected.items()}
+    assert int(limits["discard_max_bytes"]) > 0 and int(limits["write_zeroes_max_bytes"]) > 0
+    verified(guest, guest.disk(), [{"bs": "64k", "iodepth": 8, "size": "8m"}])
+    assert_orderly(guest)
+
+
+@pytest.mark.parametrize("block", [512, 4096])
+def test_limits_are_the_c_drivers_but_where_we_say_so(boot: Boot, new_image: NewImage, block: int) -> None:
+    guest = boot([Controller([Namespace(new_image("disk", 32 * MIB), block)], options={"mdts": 6})], Machine())
+    ours = queue(guest, guest.disk())
+    guest.unload()
+    guest.run("modprobe nvme")
+    guest.run("for n in $(seq 100); do [ -b /dev/nvme0n1 ] && exit 0; sleep 0.1; done; exit 1", 60)
+    theirs = queue(guest, "nvme0n1")
+    differ = {name: (ours.get(name), theirs.get(name)) for name in ours.keys() | theirs.keys()
+              if ours.get(name) != theirs.get(name)}
+    print("name: (ours, the C driver's)", differ)
+    assert set(differ) - OURS == set(), differ
+    guest.run("modprobe -r nvme", check=False)
