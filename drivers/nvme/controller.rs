@@ -14,10 +14,12 @@ use crate::{
     instance::Instance,
     io::Io,
     io_queue::IoQueue,
+    module_parameters,
     namespace::{identify, Scanner, Shared},
     registers::Registers,
     show::Show,
 };
+use core::sync::atomic::AtomicBool;
 use kernel::{
     device::{Bound, Core},
     pci,
@@ -26,7 +28,7 @@ use kernel::{
     sync::Arc,
 };
 use kernel_ext::{
-    block::mq::{GenDisk, TagSet, TagSetConfig},
+    block::mq::{GenDisk, QueueKinds, TagSet, TagSetConfig},
     dma,
     io::Mmio,
     irq::Vectors,
@@ -38,6 +40,8 @@ use nvme_proto::{
     identify::{IdentifyController, Text},
     life::{Answer, Event, Step},
     limits::check_controller,
+    queue_plan::QueuePlan,
+    sgl::SglSupport,
     PAGE,
 };
 
@@ -95,7 +99,7 @@ impl<'bound> Controller<'bound> {
         hardware.shutdown_ms = identity.shutdown_timeout_ms();
         let identity_files = describe(pdev, identity, &instance, &hardware.registers)?;
 
-        let vectors = hardware.set_up_queues(&instance, &counters)?;
+        let vectors = hardware.set_up_queues(&instance, &counters, identity.oacs.get())?;
         // No plan can come of it, since nobody else has told anything yet.
         let _ = hardware.life.on(Event::BroughtUp);
         let queues = hardware.queues()?;
@@ -106,9 +110,12 @@ impl<'bound> Controller<'bound> {
             let shared = Shared {
                 counters,
                 retry_policy: failure::retry_policy(&mut hardware, identity)?,
+                settled: AtomicBool::new(false),
                 spare: Spare::new(&first.pools)?,
+                sgl: SglSupport::parse(identity.sgls.get()),
+                sgl_threshold: module_parameters::sgl_threshold.value(),
             };
-            let set = new_tag_set(pdev, &vectors, queues)?;
+            let set = new_tag_set(pdev, &vectors, hardware.plan, queues)?;
             disks = Scanner {
                 pdev,
                 registers: &hardware.registers,
@@ -118,6 +125,7 @@ impl<'bound> Controller<'bound> {
                 set: &set,
                 shared: Arc::new(shared, GFP_KERNEL)?,
                 nvm_controller: None,
+                claims: 0,
             }
             .scan()?;
             Some(set)
@@ -221,15 +229,20 @@ fn describe(
     Group::add(pdev.as_ref(), None, shown, &IDENTITY_FILES)
 }
 
-/// Makes the tag set over `queues`: one hardware queue each.
+/// Makes the tag set over `queues`, one hardware queue each, of the kinds that `plan` says.
 fn new_tag_set(
     pdev: &pci::Device<Bound>,
     vectors: &Arc<Vectors>,
+    plan: QueuePlan,
     queues: KVec<Arc<IoQueue>>,
 ) -> Result<Arc<TagSet<Io>>> {
     let depth = queues.first().map_or(0, |queue| queue.in_flight.depth());
     let config = TagSetConfig {
-        queues: queues.len().try_into()?,
+        queues: QueueKinds {
+            default: plan.default.into(),
+            read: plan.read.into(),
+            poll: plan.poll.into(),
+        },
         depth,
         first_vector: u32::from(vectors.count() > 1),
     };

@@ -118,7 +118,7 @@ impl Shown {
 }
 
 /// The files, one counter each.
-static FILES: [Entry<Shown>; 7] = [
+static FILES: [Entry<Shown>; 8] = [
     Entry {
         name: c"failed_requests",
         show: |shown, f| print(f, &shown.counters.failed_requests),
@@ -146,6 +146,10 @@ static FILES: [Entry<Shown>; 7] = [
     Entry {
         name: c"prp_lists_of_more_pages",
         show: |shown, f| write!(f, "{}", shown.sum(|submission| submission.chained_lists)),
+    },
+    Entry {
+        name: c"sgls",
+        show: |shown, f| write!(f, "{}", shown.sum(|submission| submission.sgls)),
     },
 ];
 

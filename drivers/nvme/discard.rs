@@ -15,7 +15,7 @@ use kernel_ext::{
 };
 use nvme_proto::{
     command::Command,
-    dsm::{encode, Range},
+    dsm::{encode, DeallocateRefused, Range},
 };
 
 #[cfg(CONFIG_KUNIT = "y")]
@@ -95,11 +95,24 @@ pub(crate) fn prepare(
     let named = rq
         .discard_ranges()
         .map(|range| (range.sector, u64::from(range.bytes)));
-    let mut write = |index, range| ranges.write(index, range);
-    let encoded =
-        encode(named, &namespace.format, &limits, &mut write).map_err(|_| BlockStatus::INVALID)?;
-    let command = Command::deallocate(namespace.nsid, encoded.ranges)
-        .with_data(ranges.block().dma_address(), 0);
+    let mut written = 0;
+    let mut write = |index: usize, range| {
+        ranges.write(index, range);
+        written = index.saturating_add(1);
+    };
+    match encode(named, &namespace.format, &limits, &mut write) {
+        Ok(_) => {}
+        // Schedulers merge requests to more ranges than the queue takes. To deallocate is a
+        // hint: the rest stays as it is.
+        Err(DeallocateRefused::TooManyRanges(_) | DeallocateRefused::TooManyBlocks(_)) => {}
+        Err(_) => return Err(BlockStatus::INVALID),
+    }
+    let count = u16::try_from(written).map_err(|_| BlockStatus::INVALID)?;
+    if count == 0 {
+        return Err(BlockStatus::INVALID);
+    }
+    let command =
+        Command::deallocate(namespace.nsid, count).with_data(ranges.block().dma_address(), 0);
     rq.data_mut().ranges = Some(ranges);
     Ok(command)
 }

@@ -6,6 +6,7 @@
 //! status means which error is in Documentation/status.md.
 
 use crate::{admin::AdminError, hardware::Hardware, io::Io, module_parameters, show::Show};
+use core::sync::atomic::Ordering;
 use kernel::{prelude::*, sync::Arc};
 use kernel_ext::{
     block::{mq::Request, Status as BlockStatus},
@@ -18,6 +19,10 @@ use nvme_proto::{
     retry::{retry, Attempt, Decision, RetryPolicy},
     status::Outcome,
 };
+
+/// The longest delay while disks are being added: partitions are read then, one request at a
+/// time, and neither unbind nor rmmod can begin before that ends.
+const PROBE_DELAY_MS: u32 = 100;
 
 /// How requests of a controller are sent again: the controller is told that its delays are
 /// understood, if it has any. Sleeps.
@@ -82,7 +87,8 @@ pub(crate) fn failed(rq: Request<Io>) {
         }
         Decision::RetryAfter { ms } => {
             shared.counters.retried();
-            rq.requeue(ms);
+            let settled = shared.settled.load(Ordering::Relaxed);
+            rq.requeue(if settled { ms } else { ms.min(PROBE_DELAY_MS) });
         }
     }
 }

@@ -12,6 +12,7 @@
 use crate::{
     admin::{AdminError, AdminQueue},
     counters::Counters,
+    doorbell::ShadowBuffers,
     instance::Instance,
     io_queue::{Completions, IoQueue, ListPools},
     module_parameters,
@@ -28,7 +29,9 @@ use nvme_proto::{
     completion::Completion,
     feature::{number_of_queues_request, FeatureId, NumberOfQueues},
     life::{Answer, Event, Life, Step},
-    limits::{io_queue_count, queue_entries, queues_that_fit},
+    limits::{queue_entries, queues_that_fit},
+    queue_plan::{QueuePlan, QueueWish},
+    shadow::OACS_DOORBELL_BUFFER_CONFIG,
 };
 
 /// How long a shutdown may take before the controller has said what it needs.
@@ -50,6 +53,26 @@ struct QueuePair {
     created: Created,
 }
 
+impl QueuePair {
+    /// Leaves the completions to those who poll for them.
+    fn give_to_pollers(&mut self) {
+        if let Line::Detached(completions) = core::mem::replace(&mut self.completions, Line::Lost) {
+            *self.queue.polled.lock() = Some(completions);
+        }
+    }
+
+    /// Takes the completions back from the interrupt or from those who poll. May sleep.
+    fn take_back(&mut self) {
+        let polled = self.queue.polled.lock().take();
+        match polled {
+            Some(completions) => self.completions = Line::Detached(completions),
+            None => {
+                self.completions.detach();
+            }
+        }
+    }
+}
+
 /// The enabled controller with its queues; dropping it shuts the controller down.
 pub(crate) struct Hardware<'bound> {
     pub(crate) pdev: &'bound pci::Device<Bound>,
@@ -59,7 +82,13 @@ pub(crate) struct Hardware<'bound> {
     pub(crate) admin: AdminQueue,
     /// In order of queue ids, from 1 on.
     pairs: KVec<QueuePair>,
+    /// How they are shared out.
+    pub(crate) plan: QueuePlan,
     pub(crate) shutdown_ms: u32,
+    /// Doorbells in memory, once the controller looks there. Until it is disabled.
+    shadow: Option<Arc<ShadowBuffers>>,
+    /// The same, if the controller was told of them and refused: it may look there all the same.
+    shadow_refused: Option<Arc<ShadowBuffers>>,
     line: InterruptLine<'bound>,
 }
 
@@ -81,7 +110,10 @@ impl<'bound> Hardware<'bound> {
             registers,
             admin,
             pairs: KVec::new(),
+            plan: QueuePlan::default(),
             shutdown_ms: DEFAULT_SHUTDOWN_MS,
+            shadow: None,
+            shadow_refused: None,
             line,
         };
         // From here on the drop disables the controller again.
@@ -98,6 +130,35 @@ impl<'bound> Hardware<'bound> {
 
     fn execute(&mut self, command: Command) -> Result<Completion, AdminError> {
         self.admin.execute(&self.registers, command, None)
+    }
+
+    /// Has the controller look for doorbells in memory, those of the I/O queues up to `last_qid`,
+    /// before there are any.
+    fn use_shadow_doorbells(&mut self, last_qid: u16) -> Result {
+        if module_parameters::shadow_doorbells.value() == 0 {
+            return Ok(());
+        }
+        let stride = self.registers.cap().doorbell_stride();
+        let Ok(Some(buffers)) = ShadowBuffers::new(self.pdev.as_ref(), last_qid, stride) else {
+            // Too many queues for a page, or no memory for what is not needed.
+            return Ok(());
+        };
+        let (shadow, event) = buffers.dma_addresses();
+        // Here before the controller learns of it, as all of its memory.
+        self.shadow = Some(buffers);
+        match self.execute(Command::doorbell_buffer_config(shadow, event)) {
+            Ok(_) => Ok(()),
+            Err(AdminError::Status(status)) => {
+                dev_warn!(
+                    self.pdev,
+                    "Doorbell Buffer Config: {}; doorbells are rung in the BAR\n",
+                    Show(status)
+                );
+                self.shadow_refused = self.shadow.take();
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// How many I/O queue pairs the controller grants of `wanted`; 0 if it refuses.
@@ -117,11 +178,12 @@ impl<'bound> Hardware<'bound> {
         }
     }
 
-    /// Allocates the next queue pair and creates it in the controller, for interrupt `vector`.
+    /// Allocates the next queue pair and creates it in the controller, for interrupt `vector` or to
+    /// be polled.
     fn create_queue(
         &mut self,
         entries: u16,
-        vector: u16,
+        vector: Option<u16>,
         pools: &ListPools,
         counters: &Arc<Counters>,
     ) -> Result<(), AdminError> {
@@ -136,6 +198,7 @@ impl<'bound> Hardware<'bound> {
             entries,
             pools.clone(),
             counters.clone(),
+            self.shadow.as_ref(),
         )?;
         let completions = Line::Detached(completions);
         let pair = QueuePair {
@@ -146,7 +209,7 @@ impl<'bound> Hardware<'bound> {
         self.pairs.push(pair, GFP_KERNEL).map_err(Error::from)?;
         for (command, created) in [
             (
-                Command::create_io_cq(qid, entries, at.cq, Some(vector)),
+                Command::create_io_cq(qid, entries, at.cq, vector),
                 Created::CompletionQueue,
             ),
             (
@@ -162,20 +225,25 @@ impl<'bound> Hardware<'bound> {
         Ok(())
     }
 
-    /// Creates up to `count` I/O queue pairs with their interrupts, and says how many there are:
+    /// Creates the I/O queue pairs of `plan` with their interrupts, and says how many there are:
     /// fewer if the controller refuses one.
     fn create_queues(
         &mut self,
-        count: u16,
+        plan: QueuePlan,
         entries: u16,
         vectors: &Arc<Vectors>,
         pools: &ListPools,
         instance: &Instance,
         counters: &Arc<Counters>,
     ) -> Result<u16> {
+        let count = plan.total();
         for qid in 1..=count {
-            // With one vector for all, the admin queue and the I/O queue share it.
-            let vector = if vectors.count() == 1 { 0 } else { qid };
+            let vector = match (plan.is_polled(qid), vectors.count()) {
+                (true, _) => None,
+                // With one vector for all, the admin queue and the I/O queue share it.
+                (false, 1) => Some(0),
+                (false, _) => Some(qid),
+            };
             match self.create_queue(entries, vector, pools, counters) {
                 Ok(()) => {}
                 Err(AdminError::Status(status)) => {
@@ -189,9 +257,13 @@ impl<'bound> Hardware<'bound> {
                 Err(error) => return Err(error.into()),
             }
             let name = CString::try_from_fmt(fmt!("{instance}q{qid}"))?;
-            if let Some(pair) = self.pairs.last_mut() {
-                pair.completions
-                    .attach(self.pdev, vectors, vector.into(), name)?;
+            match (self.pairs.last_mut(), vector) {
+                (Some(pair), Some(vector)) => {
+                    pair.completions
+                        .attach(self.pdev, vectors, vector.into(), name)?;
+                }
+                (Some(pair), None) => pair.give_to_pollers(),
+                (None, _) => {}
             }
         }
         Ok(count)
@@ -205,15 +277,21 @@ impl<'bound> Hardware<'bound> {
         &mut self,
         instance: &Instance,
         counters: &Arc<Counters>,
+        oacs: u16,
     ) -> Result<Arc<Vectors>> {
         let pdev = self.pdev;
         let cap = self.registers.cap();
         let fit = queues_that_fit(self.registers.len(), cap.doorbell_stride()).unwrap_or(0);
-        let wished = match module_parameters::max_io_queues.value() {
-            0 => pci_ext::possible_queues(),
-            most => most.min(pci_ext::possible_queues()),
+        let wish = QueueWish {
+            cpus: pci_ext::possible_queues(),
+            write: module_parameters::write_queues.value(),
+            poll: module_parameters::poll_queues.value(),
+            most: module_parameters::max_io_queues.value(),
         };
-        let wanted = io_queue_count(wished, u32::MAX, fit, u16::MAX);
+        let wanted = wish.total(fit);
+        if oacs & OACS_DOORBELL_BUFFER_CONFIG != 0 {
+            self.use_shadow_doorbells(wanted)?;
+        }
         let granted = if wanted == 0 {
             0
         } else {
@@ -222,20 +300,25 @@ impl<'bound> Hardware<'bound> {
         let depth = module_parameters::io_queue_depth.value();
         let entries = queue_entries(cap, depth).map_err(|_| ENODEV)?;
         let pools = ListPools::new(pdev.as_ref())?;
-        let mut planned = io_queue_count(wished, u32::MAX, fit, granted);
+        let mut planned = wish.total(fit.min(granted));
         loop {
-            // A vector per I/O queue, and one for the admin queue.
-            let vectors = Vectors::alloc(pdev, u32::from(planned).saturating_add(1), 1)?;
+            // A vector per I/O queue that is not polled, and one for the admin queue.
+            let wished = wish.share(planned, u32::MAX);
+            let sets = [wished.default.into(), wished.read.into()];
+            let vectors = Vectors::alloc(pdev, 1, sets)?;
             let spare = vectors.count().saturating_sub(1).max(1);
-            let count = io_queue_count(planned.into(), spare, fit, granted);
+            let plan = wish.share(planned, spare);
             let name = CString::try_from_fmt(fmt!("{instance}q0"))?;
             self.admin.use_interrupt(pdev, &vectors, 0, name)?;
             let created =
-                self.create_queues(count, entries, &vectors, &pools, instance, counters)?;
-            if created == count {
+                self.create_queues(plan, entries, &vectors, &pools, instance, counters)?;
+            if created == plan.total() {
+                self.plan = plan;
                 dev_info!(
                     pdev,
-                    "{instance}: {created} I/O queues of {entries} entries, {} {} vectors\n",
+                    "{instance}: {created} I/O queues of {entries} entries ({} for reads alone, {} polled), {} {} vectors\n",
+                    plan.read,
+                    plan.poll,
                     vectors.count(),
                     vectors.kind(pdev)
                 );
@@ -263,7 +346,7 @@ impl<'bound> Hardware<'bound> {
     fn stop(&mut self) {
         for pair in &mut self.pairs {
             pair.queue.stop();
-            pair.completions.detach();
+            pair.take_back();
         }
         self.admin.use_polling();
         // With its vectors gone the device is back to its interrupt line, which nobody serves.

@@ -7,12 +7,12 @@
 //! one request through this file.
 
 use crate::{
+    describe::{with_data, Described, Prepared},
     discard::{self, Ranges},
     failure,
-    io_queue::{IoQueue, ListPools, LIST_WORDS, SHORT_LIST_WORDS},
+    io_queue::{IoQueue, ListPools},
     namespace::Namespace,
 };
-use core::mem::size_of;
 use kernel::{prelude::*, sync::Arc};
 use kernel_ext::{
     block::{
@@ -21,12 +21,7 @@ use kernel_ext::{
     },
     dma::Block,
 };
-use nvme_proto::{
-    cid::CommandId,
-    command::Command,
-    prp::{self, LayoutError, ListPages, Segment, MAX_LIST_PAGES},
-    status::Status,
-};
+use nvme_proto::{cid::CommandId, command::Command, prp::MAX_LIST_PAGES, status::Status};
 
 #[cfg(CONFIG_KUNIT = "y")]
 mod tests;
@@ -36,8 +31,8 @@ pub(crate) struct Io;
 
 /// What the driver keeps with a request, while the controller works on its command.
 pub(crate) struct RequestData {
-    /// The pages of its PRP list.
-    lists: [Option<Block>; MAX_LIST_PAGES],
+    /// The pages of the list that describes its data.
+    pub(crate) lists: [Option<Block>; MAX_LIST_PAGES],
     /// The ranges that it discards.
     pub(crate) ranges: Option<Ranges>,
     /// How its command ended, if that was not well.
@@ -70,101 +65,6 @@ impl RequestData {
     }
 }
 
-/// Where a request's PRP list grows.
-struct Lists<'a> {
-    pools: &'a ListPools,
-    pages: [Option<Block>; MAX_LIST_PAGES],
-    count: usize,
-    /// The word of the first page where the list begins.
-    begin: usize,
-}
-
-impl ListPages for Lists<'_> {
-    type Error = Error;
-
-    #[inline]
-    fn first_room(&self) -> usize {
-        self.pools.first_room
-    }
-
-    fn add_page(&mut self, entries: usize) -> Result<u64> {
-        // A list runs to the end of a page before it goes on in the next, so a first page of
-        // which less is used is used from its end. The next begins at a page's base, as no short
-        // block does for sure.
-        let first = self.count == 0;
-        let begin = if first {
-            LIST_WORDS.saturating_sub(self.pools.first_room)
-        } else {
-            0
-        };
-        let short = first && begin == 0 && entries <= SHORT_LIST_WORDS;
-        let pool = if short {
-            &self.pools.short
-        } else {
-            &self.pools.page
-        };
-        let place = self.pages.get_mut(self.count).ok_or(E2BIG)?;
-        let block = place.insert(pool.alloc()?);
-        if first {
-            self.begin = begin;
-        }
-        self.count = self.count.wrapping_add(1);
-        let offset = begin.wrapping_mul(size_of::<u64>()) as u64;
-        Ok(block.dma_address().wrapping_add(offset))
-    }
-
-    #[inline]
-    fn write(&mut self, page: usize, index: usize, entry: u64) {
-        let begin = if page == 0 { self.begin } else { 0 };
-        if let Some(Some(block)) = self.pages.get(page) {
-            // The layout stays within the entries it asked for, so this cannot fail.
-            let _ = block.write(begin.wrapping_add(index), entry);
-        }
-    }
-}
-
-/// A command that lacks only its identifier, and how many list pages go with it.
-struct Prepared {
-    command: Command,
-    list_pages: usize,
-}
-
-/// Maps the data of `rq` and describes it to the controller in `command`.
-#[inline]
-fn with_data(
-    pools: &ListPools,
-    rq: &mut Request<Io>,
-    command: Command,
-) -> Result<Prepared, BlockStatus> {
-    let bytes = rq.bytes();
-    let mut lists = Lists {
-        pools,
-        pages: Default::default(),
-        count: 0,
-        begin: 0,
-    };
-    let mut segments = rq.map_data();
-    let ranges = segments.by_ref().map(|s| Segment {
-        addr: s.addr,
-        len: s.len,
-    });
-    let layout = prp::layout(bytes, ranges, &mut lists);
-    // An early end of the mapping is the cause of whatever the layout then says.
-    segments.finish()?;
-    let pointer = layout.map_err(|error| match error {
-        LayoutError::Memory(_) => BlockStatus::RESOURCE,
-        _ => BlockStatus::INVALID,
-    })?;
-    let list_pages = lists.count;
-    if list_pages != 0 {
-        rq.data_mut().lists = lists.pages;
-    }
-    Ok(Prepared {
-        command: command.with_data(pointer.prp1, pointer.prp2),
-        list_pages,
-    })
-}
-
 /// Makes the command for `rq`.
 #[inline]
 fn prepare(
@@ -174,17 +74,11 @@ fn prepare(
 ) -> Result<Prepared, BlockStatus> {
     let op = rq.op();
     if op == Op::Flush {
-        return Ok(Prepared {
-            command: Command::flush(namespace.nsid),
-            list_pages: 0,
-        });
+        return Ok(Prepared::without_data(Command::flush(namespace.nsid)));
     }
     if op == Op::Discard {
         let command = discard::prepare(pools, namespace, rq)?;
-        return Ok(Prepared {
-            command,
-            list_pages: 0,
-        });
+        return Ok(Prepared::without_data(command));
     }
     let (slba, nlb0) = namespace
         .transfer(rq.sector(), rq.bytes())
@@ -195,14 +89,11 @@ fn prepare(
         Op::WriteZeroes => {
             let deallocate = namespace.zeroes_deallocate && !rq.stays_allocated();
             let command = Command::write_zeroes(namespace.nsid, slba, nlb0, deallocate, rq.fua());
-            return Ok(Prepared {
-                command,
-                list_pages: 0,
-            });
+            return Ok(Prepared::without_data(command));
         }
         _ => return Err(BlockStatus::NOT_SUPPORTED),
     };
-    with_data(pools, rq, command)
+    with_data(pools, namespace, rq, command)
 }
 
 impl Operations for Io {
@@ -242,10 +133,13 @@ impl Operations for Io {
                 return Err(Rejected(rq, BlockStatus::IO_ERROR));
             }
         };
-        match prepared.list_pages {
-            0 => {}
-            1 => submission.single_lists = submission.single_lists.wrapping_add(1),
-            _ => submission.chained_lists = submission.chained_lists.wrapping_add(1),
+        match prepared.described {
+            Described::InCommand => {}
+            Described::PrpList => submission.single_lists = submission.single_lists.wrapping_add(1),
+            Described::ChainedPrpList => {
+                submission.chained_lists = submission.chained_lists.wrapping_add(1)
+            }
+            Described::Sgl => submission.sgls = submission.sgls.wrapping_add(1),
         }
         let id = CommandId::new(ticket.tag, ticket.generation);
         submission.queue.push(&prepared.command.with_cid(id.raw()));
@@ -260,6 +154,10 @@ impl Operations for Io {
         if submission.usable {
             submission.queue.ring();
         }
+    }
+
+    fn poll(hw: &IoQueue) -> u16 {
+        hw.poll()
     }
 
     #[inline]

@@ -7,6 +7,7 @@
 
 use crate::{
     counters::Counters,
+    doorbell::{Bell, ShadowBuffers},
     io::Io,
     module_parameters,
     queue::{CompletionQueue, SubmissionQueue},
@@ -30,6 +31,7 @@ use nvme_proto::{
     cid::CommandId,
     completion::Completion,
     limits::{doorbell_offset, MAX_TRANSFER},
+    prp::MAX_LIST_PAGES,
     PAGE,
 };
 
@@ -44,6 +46,16 @@ pub(crate) const SHORT_LIST_WORDS: usize = 32;
 /// How many entries of a PRP list's first page are used.
 fn list_room() -> usize {
     (module_parameters::prp_list_room.value() as usize).clamp(2, LIST_WORDS)
+}
+
+/// How many pages a list has for sure room in.
+pub(crate) fn full_list_pages() -> usize {
+    if list_room() == LIST_WORDS {
+        MAX_LIST_PAGES
+    } else {
+        // The first one has less.
+        MAX_LIST_PAGES.wrapping_sub(1)
+    }
 }
 
 /// The longest transfer in bytes that the pages of one list can describe.
@@ -85,6 +97,8 @@ pub(crate) struct Submission {
     /// Requests with a PRP list of one page, and of more, for sysfs.
     pub(crate) single_lists: u64,
     pub(crate) chained_lists: u64,
+    /// Requests with a scatter gather list.
+    pub(crate) sgls: u64,
 }
 
 /// An I/O queue pair, as submitters see it.
@@ -95,6 +109,9 @@ pub(crate) struct IoQueue {
     pub(crate) in_flight: InFlight<Io>,
     #[pin]
     pub(crate) submission: SpinLock<Submission>,
+    /// The completion side, where no interrupt has it: of a queue that is polled.
+    #[pin]
+    pub(crate) polled: SpinLock<Option<Completions>>,
 }
 
 /// An I/O queue pair's completion side; it belongs to the interrupt.
@@ -121,12 +138,15 @@ impl IoQueue {
         entries: u16,
         pools: ListPools,
         counters: Arc<Counters>,
+        shadow: Option<&Arc<ShadowBuffers>>,
     ) -> Result<(Arc<Self>, Completions, Placement)> {
         let stride = registers.cap().doorbell_stride();
         let sq_doorbell = registers.doorbell(doorbell_offset(qid, stride, false))?;
         let cq_doorbell = registers.doorbell(doorbell_offset(qid, stride, true))?;
-        let sq = SubmissionQueue::new(dev, entries, sq_doorbell)?;
-        let cq = CompletionQueue::new(dev, entries, cq_doorbell)?;
+        let sq_bell = Bell::new(sq_doorbell).with_shadow(shadow, qid, false);
+        let cq_bell = Bell::new(cq_doorbell).with_shadow(shadow, qid, true);
+        let sq = SubmissionQueue::new(dev, entries, sq_bell)?;
+        let cq = CompletionQueue::new(dev, entries, cq_bell)?;
         let placement = Placement {
             sq: sq.dma_address(),
             cq: cq.dma_address(),
@@ -138,6 +158,7 @@ impl IoQueue {
             usable: true,
             single_lists: 0,
             chained_lists: 0,
+            sgls: 0,
         };
         let queue = Arc::pin_init(
             pin_init!(IoQueue {
@@ -145,6 +166,7 @@ impl IoQueue {
                 pools,
                 in_flight,
                 submission <- new_spinlock!(submission),
+                polled <- new_spinlock!(None),
             }),
             GFP_KERNEL,
         )?;
@@ -161,6 +183,14 @@ impl IoQueue {
         ))
     }
 
+    /// Ends what the controller has finished of a queue that is polled, and says how much that was.
+    pub(crate) fn poll(&self) -> u16 {
+        match &mut *self.polled.lock() {
+            Some(completions) => completions.drain(),
+            None => 0,
+        }
+    }
+
     /// No command is sent on this queue any more; what comes is rejected.
     pub(crate) fn stop(&self) {
         self.submission.lock().usable = false;
@@ -168,6 +198,19 @@ impl IoQueue {
 }
 
 impl Completions {
+    /// Ends what the controller has finished, and says how much that was.
+    #[inline]
+    fn drain(&mut self) -> u16 {
+        let Completions {
+            qid,
+            entries,
+            queue,
+            claimer,
+            counters,
+        } = self;
+        queue.drain(|entry| complete(entry, *qid, *entries, claimer, counters))
+    }
+
     /// Ends every request still in flight with an error.
     ///
     /// Only once the controller can no longer write to their data.
@@ -212,16 +255,9 @@ fn complete(
 
 impl Handler for Completions {
     fn handle(&mut self) -> bool {
-        let Completions {
-            qid,
-            entries,
-            queue,
-            claimer,
-            counters,
-        } = self;
-        let seen = queue.drain(|entry| complete(entry, *qid, *entries, claimer, counters));
+        let seen = self.drain();
         if seen == 0 {
-            counters.spurious();
+            self.counters.spurious();
         }
         seen != 0
     }

@@ -8,7 +8,7 @@
 
 use crate::{
     admin::AdminError,
-    io_queue::longest_transfer,
+    io_queue::{full_list_pages, longest_transfer},
     namespace::{IdentifyData, Scanner},
 };
 use kernel::device::{Bound, Device};
@@ -23,6 +23,10 @@ use nvme_proto::{
         NamespaceFormat,
     },
     queue_limits::{decide, Claims, Decision, HostLimits, QueueLimits, TransferTooShort},
+    sgl::{
+        choice::{max_segments, virtual_boundary_mask, Queue},
+        SglSupport,
+    },
 };
 
 #[cfg(CONFIG_KUNIT = "y")]
@@ -108,17 +112,21 @@ fn host_limits(dev: &Device<Bound>) -> HostLimits {
     }
 }
 
-/// The same as the block layer has it.
-pub(crate) fn for_block_layer(limits: &QueueLimits) -> Limits {
+/// The same as the block layer has it, for a controller with these scatter gather lists.
+pub(crate) fn for_block_layer(limits: &QueueLimits, sgl: Option<SglSupport>) -> Limits {
     Limits {
         logical_block_size: limits.logical_block_size,
         physical_block_size: limits.physical_block_size,
         io_min: limits.io_min,
         io_opt: limits.io_opt,
         max_transfer: limits.max_transfer,
+        usual_transfer: limits.usual_transfer,
         chunk: limits.chunk,
-        max_segments: limits.max_segments,
-        virt_boundary_mask: limits.virt_boundary_mask,
+        max_segments: match sgl {
+            Some(_) => max_segments(sgl, Queue::Io, full_list_pages()),
+            None => limits.max_segments,
+        },
+        virt_boundary_mask: virtual_boundary_mask(sgl, Queue::Io) as usize,
         dma_alignment: limits.dma_alignment,
         write_cache: limits.write_cache,
         fua: limits.fua,

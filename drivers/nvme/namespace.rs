@@ -17,6 +17,7 @@ use crate::{
     registers::Registers,
     show::Show,
 };
+use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::{device::Bound, pci, prelude::*, sync::Arc};
 use kernel_ext::{
     block::mq::{GenDisk, TagSet},
@@ -32,6 +33,7 @@ use nvme_proto::{
     limits::io_transfer,
     queue_limits::QueueLimits,
     retry::RetryPolicy,
+    sgl::SglSupport,
 };
 
 #[cfg(CONFIG_KUNIT = "y")]
@@ -41,6 +43,8 @@ pub(crate) mod tests;
 const IDENTIFY_BYTES: usize = 4096;
 /// 64-bit words of it.
 const IDENTIFY_WORDS: usize = IDENTIFY_BYTES / 8;
+/// How many claims that make no sense the log tells of.
+const MAX_CLAIMS: u32 = 16;
 /// Namespace ids of one active namespace list.
 const LIST_IDS: usize = IDENTIFY_BYTES / 4;
 
@@ -48,7 +52,13 @@ const LIST_IDS: usize = IDENTIFY_BYTES / 4;
 pub(crate) struct Shared {
     pub(crate) counters: Arc<Counters>,
     pub(crate) retry_policy: RetryPolicy,
+    /// Whether probe is over: until then nobody could stop a long wait.
+    pub(crate) settled: AtomicBool,
     pub(crate) spare: Arc<Spare>,
+    /// What the controller can do with scatter gather lists, if anything.
+    pub(crate) sgl: Option<SglSupport>,
+    /// From how many bytes on a range of memory is worth a descriptor; 0: none is.
+    pub(crate) sgl_threshold: u32,
 }
 
 /// What the way of a request needs to know of its namespace.
@@ -102,6 +112,8 @@ pub(crate) struct Scanner<'a> {
     pub(crate) shared: Arc<Shared>,
     /// Identify Controller for the NVM Command Set, once it was asked for.
     pub(crate) nvm_controller: Option<IdentifyData>,
+    /// How many claims about namespaces were left out so far.
+    pub(crate) claims: u32,
 }
 
 impl Scanner<'_> {
@@ -126,6 +138,7 @@ impl Scanner<'_> {
                 }
             }
         }
+        self.shared.settled.store(true, Ordering::Relaxed);
         Ok(disks)
     }
 
@@ -204,7 +217,10 @@ impl Scanner<'_> {
             }
         };
         for claim in decision.ignored.iter() {
-            dev_warn!(self.pdev, "namespace {nsid}: {}\n", Show(claim));
+            self.claims = self.claims.wrapping_add(1);
+            if self.claims <= MAX_CLAIMS {
+                dev_info!(self.pdev, "namespace {nsid}: {}\n", Show(claim));
+            }
         }
         Ok(self.add_disk(nsid, format, &decision.limits))
     }
@@ -221,7 +237,7 @@ impl Scanner<'_> {
             self.pdev.as_ref(),
             self.set.clone(),
             fmt!("{instance}n{nsid}"),
-            limits::for_block_layer(limits),
+            limits::for_block_layer(limits, self.shared.sgl),
             format.capacity_sectors,
             Namespace {
                 nsid,

@@ -5,14 +5,12 @@
 //! NVM Express Base Specification 2.1, sections 3.3.3 (queues), 4.1 (submission queue entry) and
 //! 4.2 (completion queue entry). Who may use one when is for the owner to say: both take `&mut`.
 
+use crate::doorbell::Bell;
 use kernel::{
     device::{Bound, Device},
     prelude::*,
 };
-use kernel_ext::{
-    dma::{self, Coherent},
-    io::Doorbell,
-};
+use kernel_ext::dma::{self, Coherent};
 use nvme_proto::{
     command::Command,
     completion::{phase_of_word1, Completion},
@@ -31,12 +29,12 @@ const CQE_WORDS: usize = 2;
 pub(crate) struct SubmissionQueue {
     ring: Coherent,
     tail: SubmissionTail,
-    doorbell: Doorbell,
+    doorbell: Bell,
 }
 
 impl SubmissionQueue {
     /// Allocates a ring of `entries` entries (2 to 4096). May sleep.
-    pub(crate) fn new(dev: &Device<Bound>, entries: u16, doorbell: Doorbell) -> Result<Self> {
+    pub(crate) fn new(dev: &Device<Bound>, entries: u16, doorbell: Bell) -> Result<Self> {
         let words = usize::from(entries).checked_mul(SQE_WORDS).ok_or(EINVAL)?;
         Ok(SubmissionQueue {
             ring: Coherent::new(dev, words)?,
@@ -65,7 +63,7 @@ impl SubmissionQueue {
     #[inline]
     pub(crate) fn ring(&mut self) {
         if let Some(tail) = self.tail.ring() {
-            self.doorbell.ring(tail.into());
+            self.doorbell.ring(tail);
         }
     }
 }
@@ -74,13 +72,13 @@ impl SubmissionQueue {
 pub(crate) struct CompletionQueue {
     ring: Coherent,
     head: CompletionHead,
-    doorbell: Doorbell,
+    doorbell: Bell,
     entries: u16,
 }
 
 impl CompletionQueue {
     /// Allocates a ring of `entries` entries (2 to 4096). May sleep.
-    pub(crate) fn new(dev: &Device<Bound>, entries: u16, doorbell: Doorbell) -> Result<Self> {
+    pub(crate) fn new(dev: &Device<Bound>, entries: u16, doorbell: Bell) -> Result<Self> {
         let words = usize::from(entries).checked_mul(CQE_WORDS).ok_or(EINVAL)?;
         Ok(CompletionQueue {
             ring: Coherent::new(dev, words)?,
@@ -125,7 +123,7 @@ impl CompletionQueue {
             each(completion);
         }
         if let Some(head) = self.head.ring() {
-            self.doorbell.ring(head.into());
+            self.doorbell.ring(head);
         }
         seen
     }

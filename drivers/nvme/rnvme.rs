@@ -13,7 +13,9 @@
 mod admin;
 mod controller;
 mod counters;
+mod describe;
 mod discard;
+mod doorbell;
 mod failure;
 mod hardware;
 mod instance;
@@ -73,9 +75,25 @@ kernel::module_pci_driver! {
             default: 512,
             description: "Entries of a PRP list's first page to use, 2 to 512; fewer for testing",
         },
+        sgl_threshold: u32 {
+            default: 32768,
+            description: "Average bytes of a memory range from which on SGLs are used, if the controller has them; 0 for never but for gaps",
+        },
+        shadow_doorbells: u8 {
+            default: 1,
+            description: "Ring doorbells in memory, if the controller looks there; 0 for never",
+        },
         max_retries: u32 {
             default: 5,
             description: "How often to send a request again whose command failed, 0 to 255",
+        },
+        write_queues: u32 {
+            default: 0,
+            description: "I/O queues for writes alone; 0 has reads and writes share theirs",
+        },
+        poll_queues: u32 {
+            default: 0,
+            description: "I/O queues without interrupt, for polled I/O",
         },
         max_io_queues: u32 {
             default: 0,

@@ -129,6 +129,27 @@ impl Coherent {
         Some(unsafe { self.cpu.add(index).read_volatile() })
     }
 
+    /// A copy of the 32 bits at `index`, in units of 32 bits; none outside.
+    #[inline]
+    pub fn read32(&self, index: usize) -> Option<u32> {
+        if index / 2 >= self.words {
+            return None;
+        }
+        // SAFETY: Half a word of those inside by the check above.
+        Some(unsafe { self.cpu.cast::<u32>().add(index).read_volatile() })
+    }
+
+    /// Stores the 32 bits at `index`, in units of 32 bits; `EINVAL` outside.
+    #[inline]
+    pub fn write32(&self, index: usize, value: u32) -> Result {
+        if index / 2 >= self.words {
+            return Err(EINVAL);
+        }
+        // SAFETY: Half a word of those inside by the check above.
+        unsafe { self.cpu.cast::<u32>().add(index).write_volatile(value) };
+        Ok(())
+    }
+
     /// Stores `values` from word `index` on, in order. Stores nothing if they do not all fit.
     #[inline]
     pub fn write<const N: usize>(&self, index: usize, values: &[u64; N]) -> Result {
@@ -171,6 +192,32 @@ pub fn read_barrier() {
     // SAFETY: A barrier has no requirements.
     unsafe {
         bindings::dma_rmb()
+    };
+}
+
+/// Orders writes to DMA memory: those before the call are seen by a device before those after it.
+#[inline]
+pub fn write_barrier() {
+    // On x86-64 stores are seen in program order: dma_wmb is a compiler barrier.
+    #[cfg(CONFIG_X86_64)]
+    core::sync::atomic::compiler_fence(core::sync::atomic::Ordering::Release);
+    #[cfg(not(CONFIG_X86_64))]
+    // SAFETY: A barrier has no requirements.
+    unsafe {
+        bindings::dma_wmb()
+    };
+}
+
+/// Orders writes to DMA memory before the call before reads of it after the call.
+#[inline]
+pub fn full_barrier() {
+    // On x86-64 a device that looks at memory is to the CPU what another CPU is.
+    #[cfg(CONFIG_X86_64)]
+    core::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
+    #[cfg(not(CONFIG_X86_64))]
+    // SAFETY: A barrier has no requirements.
+    unsafe {
+        bindings::ext_full_barrier()
     };
 }
 

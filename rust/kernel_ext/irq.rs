@@ -56,13 +56,18 @@ fn message_signalled(pdev: &pci::Device<Bound>) -> bool {
 }
 
 impl Vectors {
-    /// Allocates from 1 to `max` vectors: MSI-X, else MSI, else INTx.
+    /// Allocates `unmanaged` ordinary vectors and those of two sets, or fewer, but one at least:
+    /// MSI-X, else MSI, else INTx.
     ///
-    /// The first `unmanaged` of them are ordinary vectors; the affinity of the others is spread
-    /// over all possible CPUs and managed by the kernel: such a vector is shut down while none of
-    /// its CPUs is online. May sleep. `EBUSY` if the device has such vectors already, else the C
-    /// function's errno.
-    pub fn alloc(pdev: &pci::Device<Bound>, max: u32, unmanaged: u32) -> Result<Arc<Self>> {
+    /// The affinity of each set is spread over all possible CPUs and managed by the kernel: such a
+    /// vector is shut down while none of its CPUs is online. If there are too few vectors the
+    /// second set gets fewer, down to one, then the first, then the second none. May sleep. `EBUSY`
+    /// if the device has such vectors already, else the C function's errno.
+    pub fn alloc(
+        pdev: &pci::Device<Bound>,
+        unmanaged: u32,
+        mut sets: [u32; 2],
+    ) -> Result<Arc<Self>> {
         if message_signalled(pdev) {
             return Err(EBUSY);
         }
@@ -70,8 +75,15 @@ impl Vectors {
             pre_vectors: unmanaged,
             ..Default::default()
         };
+        // Without a second set the kernel's own way is the right one.
+        if sets[1] != 0 {
+            affinity.calc_sets = Some(share_out);
+            affinity.priv_ = core::ptr::from_mut(&mut sets).cast();
+        }
+        let max = unmanaged.saturating_add(sets[0]).saturating_add(sets[1]);
         let flags = bindings::PCI_IRQ_ALL_TYPES | bindings::PCI_IRQ_AFFINITY;
-        // SAFETY: `pdev` is a valid, bound device; `affinity` is only used during the call.
+        // SAFETY: `pdev` is a valid, bound device; `affinity` and the sets are only used during the
+        // call.
         let count = unsafe {
             bindings::pci_alloc_irq_vectors_affinity(
                 raw::pci_dev(pdev),
@@ -120,6 +132,20 @@ impl Vectors {
         to_result(irq)?;
         Ok(irq as u32)
     }
+}
+
+/// Says how many of `vectors` vectors each of the two wished-for sets gets.
+///
+/// # Safety
+///
+/// Only as the callback of [`Vectors::alloc`], which has the wish as private pointer.
+unsafe extern "C" fn share_out(affinity: *mut bindings::irq_affinity, vectors: u32) {
+    // SAFETY: Both are valid during the call that the callback belongs to.
+    let (affinity, sets) = unsafe { (&mut *affinity, *(*affinity).priv_.cast::<[u32; 2]>()) };
+    let first = sets[0].min(vectors.saturating_sub(1)).max(1);
+    affinity.set_size[0] = first;
+    affinity.set_size[1] = vectors.saturating_sub(first);
+    affinity.nr_sets = 1 + u32::from(vectors > first);
 }
 
 /// What an interrupt line calls.

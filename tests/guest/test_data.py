@@ -43,17 +43,21 @@ def jobs_of_every_size(block: int, share: int) -> List[Dict[str, Option]]:
             for size, depth, align, count in shapes]
 
 
-@pytest.mark.parametrize("block", [512, 4096])
+@pytest.mark.parametrize("block,threshold", [(512, 0), (4096, 32768)], ids=["512-prp", "4096-sgl"])
 def test_fio_verifies_every_size_depth_and_offset_and_host_sees_the_same(
-        boot: Boot, new_image: NewImage, folder: pathlib.Path, block: int) -> None:
+        boot: Boot, new_image: NewImage, folder: pathlib.Path, block: int, threshold: int) -> None:
     image = new_image("disk", 32 * MIB)
-    guest = boot([Controller([Namespace(image, block)], options=LARGEST)], Machine(process_args=traced(folder)))
+    guest = boot([Controller([Namespace(image, block)], options=LARGEST)], Machine(process_args=traced(folder)),
+                 parameters=f"sgl_threshold={threshold}")
     disk = guest.disk()
     assert raise_transfer_size(guest, disk) == 2048
-    with watch(guest, folder, "pci_nvme_map_prp") as trace:
+    with watch(guest, folder, "pci_nvme_map_prp", "pci_nvme_map_sgl") as trace:
         verified(guest, disk, jobs_of_every_size(block, rounds(guest, stock=1, debug=4, soak=1)), 150)
     told = [re.search(r" len (\d+) prp1 0x([0-9a-f]+)", line) for line in trace.of("pci_nvme_map_prp")]
     lengths = {int(found.group(1)) for found in told if found}
+    by_list = [int(length) for length in re.findall(r" len (\d+)", "\n".join(trace.of("pci_nvme_map_sgl")))]
+    assert bool(by_list) == bool(threshold)
+    lengths.update(by_list)
     offsets = {int(found.group(2), 16) % 4096 for found in told if found}
     print(f"{len(told)} transfers, lengths {min(lengths)} to {max(lengths)}, offsets in the page {sorted(offsets)}")
     assert min(lengths) == block and max(lengths) == 2 * MIB
@@ -69,7 +73,7 @@ def test_lists_of_one_and_two_pages_carry_the_same_data(boot: Boot, new_image: N
     jobs: List[Dict[str, Option]] = [{"bs": size, "iodepth": 4, "iomem_align": align, "size": size_each}
                                      for size, align in ((2 * MIB, 4096), (2 * MIB, 4), (MIB, 512), (128 << 10, 4))]
     for room, chained in ((512, False), (510, True), (2, True)):
-        guest.load(f"prp_list_room={room}")
+        guest.load(f"prp_list_room={room} sgl_threshold=0")
         guest.await_disks(2)
         for nsid, image in enumerate(images, start=1):
             disk = guest.disk(0, nsid)

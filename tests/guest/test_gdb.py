@@ -53,7 +53,7 @@ def test_breakpoint_by_file_and_line_is_hit_and_backtrace_names_rust_functions(
         boot: Boot, new_image: NewImage, tmp_path: pathlib.Path) -> None:
     socket = tmp_path / "stub"
     guest = boot([Controller([Namespace(new_image("disk", 16 * MIB))])], Machine(process_args=stub(socket)))
-    stops_where_it_was_told(guest, socket, line_of(SOURCE, rf"\bfn {FUNCTION}\("))
+    stops_where_it_was_told(guest, socket, line_of(SOURCE, r"let id = CommandId::new\("))
     reads_well(guest, guest.disk())
 
 

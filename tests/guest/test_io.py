@@ -38,7 +38,8 @@ BAD_SECTOR = 2048
 
 
 def test_batches_ring_one_doorbell_for_many_commands(boot: Boot, new_image: NewImage, folder: pathlib.Path) -> None:
-    guest = boot([Controller([Namespace(new_image("disk", 16 * MIB))])], Machine(cpus=2, process_args=traced(folder)))
+    guest = boot([Controller([Namespace(new_image("disk", 16 * MIB))])], Machine(cpus=2, process_args=traced(folder)),
+                 parameters="shadow_doorbells=0")
     disk = guest.disk()
     events = ("pci_nvme_io_cmd", "pci_nvme_mmio_doorbell_sq", "pci_nvme_mmio_doorbell_cq")
     # Neighbours in a batch would be merged into one command.
@@ -55,6 +56,41 @@ def test_batches_ring_one_doorbell_for_many_commands(boot: Boot, new_image: NewI
     # A batch of 32 goes out by one doorbell, unless a timer cuts it in two.
     assert seen[1]["pci_nvme_mmio_doorbell_sq"] >= 2048
     assert 2048 // 32 <= seen[32]["pci_nvme_mmio_doorbell_sq"] < 2048 // 32 * 2
+    assert_orderly(guest)
+
+
+def test_shadow_doorbells_spare_stores_to_the_bar(boot: Boot, new_image: NewImage, folder: pathlib.Path) -> None:
+    image = new_image("disk", 16 * MIB)
+    guest = boot([Controller([Namespace(image)])], Machine(cpus=2, process_args=traced(folder)), load=False)
+    events = ("pci_nvme_io_cmd", "pci_nvme_mmio_doorbell_sq", "pci_nvme_mmio_doorbell_cq")
+    bells: Dict[int, int] = {}
+    for shadow in (0, 1):
+        guest.load(f"shadow_doorbells={shadow}")
+        guest.await_disks(1)
+        with watch(guest, folder, *events) as trace:
+            # While the device is busy with some commands, others come.
+            verified(guest, guest.disk(), [{"bs": "4k", "iodepth": 32, "size": "8m"}])
+        seen = collections.Counter(trace.names())
+        print(f"shadow_doorbells={shadow}: {dict(seen)}")
+        bells[shadow] = seen["pci_nvme_mmio_doorbell_sq"] + seen["pci_nvme_mmio_doorbell_cq"]
+        assert guest_sum(guest, guest.disk()) == host_sum(image)
+        assert_orderly(guest)
+        guest.unload()
+    print("stores to the BAR:", bells)
+    assert bells[1] < bells[0]
+
+
+@pytest.mark.parametrize("offered", [False, True])
+def test_doorbells_are_rung_in_the_bar_where_shadows_are_not_offered_or_not_wanted(
+        boot: Boot, new_image: NewImage, folder: pathlib.Path, offered: bool) -> None:
+    image = new_image("disk", 16 * MIB)
+    guest = boot([Controller([Namespace(image)], options={"dbcs": "on" if offered else "off"})],
+                 Machine(cpus=2, process_args=traced(folder)), parameters="shadow_doorbells=0" if offered else "")
+    with watch(guest, folder, "pci_nvme_io_cmd", "pci_nvme_mmio_doorbell_sq") as trace:
+        fio(guest, [{"rw": "randread", "bs": "4k", "size": "1m"}], filename=f"/dev/{guest.disk()}")
+    seen = collections.Counter(trace.names())
+    print(dict(seen))
+    assert seen["pci_nvme_mmio_doorbell_sq"] >= seen["pci_nvme_io_cmd"] >= 256
     assert_orderly(guest)
 
 

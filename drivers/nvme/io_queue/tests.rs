@@ -18,7 +18,7 @@ use kernel::{
 };
 use kernel_ext::{
     block::{
-        mq::{Discard, GenDisk, Limits, Request, TagSet, TagSetConfig, Ticket},
+        mq::{Discard, GenDisk, Limits, QueueKinds, Request, TagSet, TagSetConfig, Ticket},
         Status as BlockStatus,
     },
     io::Mmio,
@@ -125,11 +125,15 @@ impl Bench {
             ..ListPools::new(dev)?
         };
         let (queue, completions, _) =
-            IoQueue::new(dev, &registers, QID, entries, pools, counters.clone())?;
+            IoQueue::new(dev, &registers, QID, entries, pools, counters.clone(), None)?;
         let mut queues = KVec::new();
         queues.push(queue.clone(), GFP_KERNEL)?;
         let config = TagSetConfig {
-            queues: 1,
+            queues: QueueKinds {
+                default: 1,
+                read: 0,
+                poll: 0,
+            },
             depth: entries - 1,
             first_vector: 0,
         };

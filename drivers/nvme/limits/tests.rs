@@ -48,7 +48,7 @@ fn limits(
         optimal_mapping: usize::MAX,
     };
     let decision = decide(&claims, &format(12), Cap::from_raw(0), &host).map_err(|_| EINVAL)?;
-    Ok(for_block_layer(&decision.limits))
+    Ok(for_block_layer(&decision.limits, None))
 }
 
 #[kunit_tests(rnvme_limits)]

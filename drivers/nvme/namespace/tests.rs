@@ -4,11 +4,13 @@
 
 use super::{Namespace, Shared};
 use crate::{counters::Counters, discard::Spare, io_queue::ListPools};
+use core::sync::atomic::AtomicBool;
 use kernel::{prelude::*, sync::Arc};
 use nvme_proto::{
     dsm::DeallocateLimits,
     identify::NamespaceFormat,
     retry::{RetryPolicy, DEFAULT_RETRIES},
+    sgl::choice::DEFAULT_THRESHOLD,
 };
 
 /// A format of 16 MiB.
@@ -35,7 +37,10 @@ impl Namespace {
         let shared = Shared {
             counters: counters.clone(),
             retry_policy: RetryPolicy::new([0; 3], false, DEFAULT_RETRIES),
+            settled: AtomicBool::new(true),
             spare: Spare::new(pools)?,
+            sgl: None,
+            sgl_threshold: DEFAULT_THRESHOLD,
         };
         Ok(Namespace {
             nsid,

@@ -4,6 +4,7 @@
 //! the controller would.
 
 use super::{CompletionQueue, SubmissionQueue, CQE_WORDS, SQE_WORDS};
+use crate::doorbell::Bell;
 use kernel::{prelude::*, sync::Arc};
 use kernel_ext::{io::Mmio, kunit::Device};
 use nvme_proto::{command::Command, completion::Completion, status::Status};
@@ -56,7 +57,7 @@ mod cases {
     #[test]
     fn commands_lie_in_the_ring_and_the_doorbell_follows_around_it() -> Result {
         let (device, bells) = (Device::new(c"nvme-sq")?, doorbells()?);
-        let mut queue = SubmissionQueue::new(device.bound(), 3, bells.doorbell(0)?)?;
+        let mut queue = SubmissionQueue::new(device.bound(), 3, Bell::new(bells.doorbell(0)?))?;
         for count in 0..10u16 {
             let command = Command::flush(count.into()).with_cid(count);
             queue.push(&command);
@@ -71,7 +72,7 @@ mod cases {
     #[test]
     fn doorbell_is_rung_once_for_a_batch_and_not_for_nothing() -> Result {
         let (device, bells) = (Device::new(c"nvme-batch")?, doorbells()?);
-        let mut queue = SubmissionQueue::new(device.bound(), 8, bells.doorbell(0)?)?;
+        let mut queue = SubmissionQueue::new(device.bound(), 8, Bell::new(bells.doorbell(0)?))?;
         queue.ring();
         assert_eq!(bells.read32(0), Ok(u32::MAX));
         for _ in 0..3 {
@@ -89,7 +90,7 @@ mod cases {
     #[test]
     fn completions_are_seen_once_each_around_the_ring() -> Result {
         let (device, bells) = (Device::new(c"nvme-cq")?, doorbells()?);
-        let mut queue = CompletionQueue::new(device.bound(), 3, bells.doorbell(4)?)?;
+        let mut queue = CompletionQueue::new(device.bound(), 3, Bell::new(bells.doorbell(4)?))?;
         for count in 0..10 {
             assert_eq!(queue.drain(|_| ()), 0);
             queue.post(count, completion(count))?;
@@ -105,7 +106,7 @@ mod cases {
     #[test]
     fn entry_of_the_last_round_is_no_completion() -> Result {
         let (device, bells) = (Device::new(c"nvme-phase")?, doorbells()?);
-        let mut queue = CompletionQueue::new(device.bound(), 2, bells.doorbell(4)?)?;
+        let mut queue = CompletionQueue::new(device.bound(), 2, Bell::new(bells.doorbell(4)?))?;
         for count in 0..2 {
             queue.post(count, completion(count))?;
             assert_eq!(queue.drain(|_| ()), 1);
@@ -118,7 +119,7 @@ mod cases {
     #[test]
     fn flood_of_completions_is_taken_in_bounded_portions() -> Result {
         let (device, bells) = (Device::new(c"nvme-flood")?, doorbells()?);
-        let mut queue = CompletionQueue::new(device.bound(), 4, bells.doorbell(4)?)?;
+        let mut queue = CompletionQueue::new(device.bound(), 4, Bell::new(bells.doorbell(4)?))?;
         // A full ring, as no honest controller posts it.
         for count in 0..4 {
             queue.post(count, completion(count))?;

@@ -45,6 +45,6 @@ pub use self::{
     in_flight::{Claimer, InFlight, Ticket},
     limits::{AtomicWrite, Discard, Limits},
     operations::{Operations, Rejected},
-    request::{Op, Request},
-    tag_set::{TagSet, TagSetConfig},
+    request::{DataShape, Op, Request},
+    tag_set::{QueueKinds, TagSet, TagSetConfig},
 };

@@ -37,4 +37,6 @@ static const blk_opf_t EXT_REQ_FAILFAST_MASK = REQ_FAILFAST_MASK;
 static const req_flags_t EXT_RQF_DONTPREP = RQF_DONTPREP;
 
 bool ext_queue_dying(struct request_queue *q);
+void ext_data_shape(struct request *rq, u32 *first_offset, u64 *gaps);
+void ext_full_barrier(void);
 void ext_requeue(struct request *rq, unsigned long delay_ms);

@@ -15,10 +15,22 @@ bool ext_queue_dying(struct request_queue *q)
 	return blk_queue_dying(q);
 }
 
+/* Whether the work that sends requeued requests comes soon enough by itself. */
+static bool ext_requeue_comes(struct request_queue *q, unsigned long delay_ms)
+{
+	unsigned long then = jiffies + msecs_to_jiffies(delay_ms);
+
+	/* Whoever finds the work pending finds the request on its list. */
+	smp_mb();
+	return delayed_work_pending(&q->requeue_work) &&
+	       time_before_eq(READ_ONCE(q->requeue_work.timer.expires), then);
+}
+
 /*
- * Requeues a request, and has the list of requeued ones run after a while. The
- * list may be run by somebody else before, and the request end: the queue is
- * kept from going away with its work still to be armed.
+ * Requeues a request, and has the list of requeued ones run after a while, or
+ * earlier if others are due: a kick would put them off. The list may be run
+ * before this returns, and the request end: the queue is kept from going away
+ * with its work still to be armed.
  */
 void ext_requeue(struct request *rq, unsigned long delay_ms)
 {
@@ -26,6 +38,20 @@ void ext_requeue(struct request *rq, unsigned long delay_ms)
 
 	percpu_ref_get(&q->q_usage_counter);
 	blk_mq_requeue_request(rq, false);
-	blk_mq_delay_kick_requeue_list(q, delay_ms);
+	if (!delay_ms || !ext_requeue_comes(q, delay_ms))
+		blk_mq_delay_kick_requeue_list(q, delay_ms);
 	percpu_ref_put(&q->q_usage_counter);
+}
+
+/* Where in its page the data of a request begins, and where it has gaps. */
+void ext_data_shape(struct request *rq, u32 *first_offset, u64 *gaps)
+{
+	*first_offset = req_bvec(rq).bv_offset;
+	*gaps = req_phys_gap_mask(rq);
+}
+
+/* Orders all memory accesses, of devices' memory too. */
+void ext_full_barrier(void)
+{
+	mb();
 }

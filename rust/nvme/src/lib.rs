@@ -43,6 +43,7 @@ pub mod placement;
 pub mod protection;
 pub mod prp;
 pub mod queue_limits;
+pub mod queue_plan;
 pub mod register;
 pub mod retry;
 pub mod ring;

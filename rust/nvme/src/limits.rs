@@ -127,15 +127,6 @@ pub fn queues_that_fit(bar_len: usize, stride: usize) -> Option<u16> {
     Some(u16::try_from(io_pairs).unwrap_or(u16::MAX))
 }
 
-/// How many I/O queue pairs to make: no more than CPUs, interrupt vectors (which several queues
-/// can share only if there is a single one), doorbells and what the controller granted.
-///
-/// 0 is a valid answer: the controller then stays, without disks.
-pub fn io_queue_count(cpus: u32, vectors: u32, fit: u16, granted: u16) -> u16 {
-    let host = u16::try_from(cpus.min(vectors)).unwrap_or(u16::MAX);
-    host.min(fit).min(granted)
-}
-
 /// What a request becomes: `bytes` from 512-byte `sector` on, as the first logical block and the
 /// 0's based number of blocks; `None` if it is empty, too long, or not of whole blocks.
 #[inline]

@@ -52,8 +52,7 @@ pub struct HostLimits {
     pub mappable: usize,
     /// What the lists that describe memory have room for.
     pub longest_transfer: u32,
-    /// What the platform maps without slowing down. It bounds a transfer as the others do, but
-    /// never below a logical block.
+    /// What the platform maps without slowing down.
     pub optimal_mapping: usize,
 }
 
@@ -71,6 +70,8 @@ pub struct QueueLimits {
     pub io_opt: u32,
     /// The longest transfer: whole logical blocks and whole pages.
     pub max_transfer: u32,
+    /// The longest transfer that is made unless users ask for longer ones; 0: the longest of all.
+    pub usual_transfer: u32,
     /// Transfers do not cross multiples of this power of two; 0: they may.
     pub chunk: u32,
     /// The most ranges of memory in one transfer.
@@ -154,6 +155,7 @@ pub fn decide(
         io_min: sizes.io_min,
         io_opt: sizes.io_opt,
         max_transfer,
+        usual_transfer: usual_transfer(max_transfer, format, host),
         chunk,
         max_segments: max_segments(max_transfer),
         virt_boundary_mask: PAGE.wrapping_sub(1) as usize,
@@ -187,8 +189,17 @@ fn max_transfer(
     if most < needed {
         return Err(TransferTooShort { needed, most });
     }
-    let optimal = bounded(host.optimal_mapping).max(needed);
-    Ok(most.min(optimal) & !needed.wrapping_sub(1))
+    Ok(most & !needed.wrapping_sub(1))
+}
+
+/// What the platform likes best, if that is less than what it can: whole blocks and pages.
+fn usual_transfer(max_transfer: u32, format: &NamespaceFormat, host: &HostLimits) -> u32 {
+    let needed = format.logical_block_size().max(PAGE);
+    let optimal = u32::try_from(host.optimal_mapping).unwrap_or(u32::MAX);
+    if optimal >= max_transfer {
+        return 0;
+    }
+    optimal.max(needed) & !needed.wrapping_sub(1)
 }
 
 /// A range of memory for each page, and one more for a start inside a page.

@@ -9,8 +9,7 @@
 //! tells whether the device still looks at the shadow by itself.
 //!
 //! What is in the EventIdx buffer is a device's claim like any other: it decides nothing but
-//! whether a doorbell is rung that may not need it. An index that is no slot of the queue makes
-//! it ring. The value that was told last is the host's own record, never read from the shadow,
+//! whether a doorbell is rung, and a device that lies there misses what it should be told. The value that was told last is the host's own record, never read from the shadow,
 //! which the device could write to.
 
 use zerocopy::little_endian::U64;
@@ -63,16 +62,15 @@ pub const fn buffer_bytes(last_qid: u16, stride: usize) -> Option<usize> {
     }
 }
 
-/// Whether the doorbell in the BAR must be rung, after the shadow of a queue of `entries` went
-/// from `old` to `new` and the EventIdx entry was found to be `event`.
+/// Whether the doorbell in the BAR must be rung, after the shadow went from `old` to `new` and the
+/// EventIdx entry was found to be `event`.
 ///
 /// It must if the slots that were gone through, from `old` up to the one before `new`, have the
-/// event index among them, round the queue's end. It must, too, if that index is no slot.
+/// event index among them, round the queue's end. An index that is no slot is never passed but
+/// where the queue ends, and so it may be meant: some controllers that always look at the shadow
+/// have all ones there.
 #[inline]
-pub const fn must_ring(event: u32, old: u16, new: u16, entries: u16) -> bool {
-    if event >= entries as u32 {
-        return true;
-    }
+pub const fn must_ring(event: u32, old: u16, new: u16) -> bool {
     let event = (event & 0xffff) as u16;
     // Distances from `new` backwards in 16 bits. The queue's own wrap needs no care: from `old`
     // up to the end of 16 bits there are only slots that are passed and numbers that are none.

@@ -4,9 +4,10 @@
 
 use nvme_proto::identify::NamespaceFormat;
 use nvme_proto::limits::{
-    check_controller, doorbell_offset, io_queue_count, io_transfer, queue_entries, queues_that_fit,
-    transfer_limit, MAX_QUEUE_ENTRIES, MAX_TRANSFER,
+    check_controller, doorbell_offset, io_transfer, queue_entries, queues_that_fit, transfer_limit,
+    MAX_QUEUE_ENTRIES, MAX_TRANSFER,
 };
+use nvme_proto::queue_plan::QueueWish;
 use nvme_proto::register::Cap;
 
 use crate::input::{assert_loggable, Input};
@@ -96,12 +97,17 @@ fn assert_transfer_limit(mdts: u8, min_page: u64) {
 }
 
 fn assert_queue_count(cpus: u32, vectors: u32, fit: u16, granted: u16) {
-    let count = u32::from(io_queue_count(cpus, vectors, fit, granted));
-    let scarcest = cpus
-        .min(vectors)
-        .min(u32::from(fit))
-        .min(u32::from(granted));
-    assert_eq!(count, scarcest);
+    let wish = QueueWish {
+        cpus,
+        write: vectors >> 8,
+        poll: cpus >> 8,
+        most: 0,
+    };
+    let asked = wish.total(fit.min(granted));
+    let plan = wish.share(asked, vectors);
+    assert!(asked <= fit.min(granted) && plan.total() <= asked);
+    assert!(u32::from(plan.interrupts()) <= vectors.max(1));
+    assert_eq!(plan.default == 0, asked == 0);
 }
 
 /// A transfer over any format at all, also one that no namespace is let in with.

@@ -2,8 +2,8 @@
 
 //! What a request to discard names.
 //!
-//! Relies on the block layer, which merges requests to discard only up to the number of ranges
-//! that the queue's limits allow: one bio is one range where that is more than one.
+//! One bio is one range where the queue's limits allow more than one. There may be more ranges
+//! than they allow: schedulers merge requests that each have fewer.
 //!
 //! C header: `include/linux/blk-mq.h`, `blk_rq_nr_discard_segments`.
 

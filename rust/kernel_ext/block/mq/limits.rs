@@ -22,6 +22,8 @@ pub struct Limits {
     pub io_opt: u32,
     /// The longest transfer in bytes.
     pub max_transfer: u32,
+    /// The longest one unless users ask for longer; 0: what the block layer thinks.
+    pub usual_transfer: u32,
     /// Transfers do not cross multiples of so many bytes; 0: they may.
     pub chunk: u32,
     /// The most ranges of memory in one request.
@@ -91,6 +93,7 @@ impl Limits {
         io_min: 0,
         io_opt: 0,
         max_transfer: 0,
+        usual_transfer: 0,
         chunk: 0,
         max_segments: 0,
         virt_boundary_mask: 0,
@@ -127,6 +130,7 @@ impl Limits {
             io_min: self.io_min,
             io_opt: self.io_opt,
             max_hw_sectors: self.max_transfer >> 9,
+            max_user_sectors: self.usual_transfer >> 9,
             chunk_sectors: self.chunk >> 9,
             max_segments: self.max_segments,
             max_segment_size: u32::MAX,

@@ -43,6 +43,12 @@ pub trait Operations: Sized + 'static {
     /// No further request follows the ones taken with `last` unset. Must not sleep.
     fn commit_rqs(hw: &Self::HwData);
 
+    /// Looks for requests of a polled hardware queue that the device has finished, and says how
+    /// many there were. Called by their submitters, by several at a time; must not sleep.
+    fn poll(_hw: &Self::HwData) -> u16 {
+        0
+    }
+
     /// Finishes a request that was handed to [`Request::complete`], on a CPU that the block layer
     /// has chosen. Must not sleep; may run in hard interrupt context.
     fn complete(rq: Request<Self>);
@@ -67,7 +73,7 @@ impl<T: Operations> Table<T> {
         set_rq_budget_token: None,
         get_rq_budget_token: None,
         timeout: None,
-        poll: None,
+        poll: Some(Self::poll),
         cleanup_rq: None,
         busy: None,
         #[cfg(CONFIG_BLK_DEBUG_FS)]
@@ -94,6 +100,7 @@ impl<T: Operations> Table<T> {
         // SAFETY: blk-mq hands the request over with this call; it must be started before the
         // device sees it.
         let request = unsafe {
+            RequestData::<T>::prepare(rq);
             bindings::blk_mq_start_request(rq);
             Request::<T>::from_raw(rq)
         };
@@ -119,6 +126,18 @@ impl<T: Operations> Table<T> {
     unsafe extern "C" fn commit_rqs(hctx: *mut bindings::blk_mq_hw_ctx) {
         // SAFETY: `driver_data` is what `init_hctx` stored, kept until `exit_hctx`.
         T::commit_rqs(unsafe { &*(*hctx).driver_data.cast_const().cast::<T::HwData>() });
+    }
+
+    /// # Safety
+    ///
+    /// Called by blk-mq for a live hardware context.
+    unsafe extern "C" fn poll(
+        hctx: *mut bindings::blk_mq_hw_ctx,
+        _batch: *mut bindings::io_comp_batch,
+    ) -> i32 {
+        // SAFETY: `driver_data` is what `init_hctx` stored, kept until `exit_hctx`.
+        let ended = T::poll(unsafe { &*(*hctx).driver_data.cast_const().cast::<T::HwData>() });
+        i32::from(ended)
     }
 
     /// # Safety
@@ -194,19 +213,7 @@ impl<T: Operations> Table<T> {
     unsafe extern "C" fn map_queues(set: *mut bindings::blk_mq_tag_set) {
         // SAFETY: `driver_data` is the set's `TagSetData`, which outlives it.
         let data = unsafe { &*(*set).driver_data.cast_const().cast::<TagSetData<T>>() };
-        // SAFETY: The set has at least one map; the device is valid. Where the device has no
-        // affinity to tell, the C function falls back to an even spread.
-        unsafe {
-            let map = &raw mut (*set).map[0];
-            if data.first_vector == 0 {
-                bindings::blk_mq_map_queues(map);
-            } else {
-                bindings::blk_mq_map_hw_queues(
-                    map,
-                    crate::raw::device(&data.dev),
-                    data.first_vector,
-                );
-            }
-        }
+        // SAFETY: By what is said above.
+        unsafe { data.map_queues(set) };
     }
 }

@@ -28,12 +28,21 @@ pub enum Op {
     Other(u8),
 }
 
+/// How a request's data lies in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DataShape {
+    /// Where it begins, from the base of a page on, in bytes; that may be beyond the page.
+    pub first_offset: u32,
+    /// Every address bit that may be set where one range of memory ends or the next begins.
+    pub gaps: u64,
+}
+
 /// What lies behind `struct request`.
 pub(super) struct RequestData<T: Operations> {
     pub(super) mapping: DataMapping,
     /// How the request ended, on its way to [`Operations::complete`].
     status: Status,
-    /// How often it was requeued; stale unless the request is marked as prepared.
+    /// How often it was requeued since the block layer made it.
     requeued: u8,
     driver: T::RequestData,
 }
@@ -44,6 +53,23 @@ impl<T: Operations> RequestData<T> {
         size_of::<bindings::request>() % align_of::<Self>() == 0
             && align_of::<Self>() <= align_of::<bindings::request>()
     );
+
+    /// Notes that the driver has seen this request, and forgets what it knew of the last one with
+    /// this tag. The block layer does not merge a request any more that has been noted.
+    ///
+    /// # Safety
+    ///
+    /// The request is of a tag set of `T`, comes from blk-mq, and has not been started.
+    #[inline]
+    pub(super) unsafe fn prepare(rq: *mut bindings::request) {
+        // SAFETY: It is nobody else's, and its private data lies behind it.
+        unsafe {
+            if (*rq).rq_flags & bindings::EXT_RQF_DONTPREP == 0 {
+                (*rq).rq_flags |= bindings::EXT_RQF_DONTPREP;
+                (*rq.add(1).cast::<Self>()).requeued = 0;
+            }
+        }
+    }
 
     pub(super) fn new(dev: &device::Device) -> Self {
         RequestData {
@@ -185,6 +211,26 @@ impl<T: Operations> Request<T> {
         unsafe { (*self.as_raw()).__data_len }
     }
 
+    /// The most ranges of memory that its data has: mapping may join some.
+    #[inline]
+    pub fn segments(&self) -> u16 {
+        // SAFETY: By the invariant the request is valid.
+        unsafe { (*self.as_raw()).nr_phys_segments }
+    }
+
+    /// How the data lies in memory, before it is mapped; nothing but zeros without data.
+    #[inline]
+    pub fn data_shape(&self) -> DataShape {
+        let mut shape = DataShape::default();
+        if matches!(self.op(), Op::Read | Op::Write) && self.bytes() != 0 {
+            // SAFETY: By the invariant the request is valid, and it has data.
+            unsafe {
+                bindings::ext_data_shape(self.as_raw(), &mut shape.first_offset, &mut shape.gaps)
+            };
+        }
+        shape
+    }
+
     /// The tag: unique among the started requests of a hardware queue, below the queue's depth.
     #[inline]
     pub fn tag(&self) -> u16 {
@@ -219,28 +265,17 @@ impl<T: Operations> Request<T> {
     /// How often [`Request::requeue`] was called for it.
     #[inline]
     pub fn requeued(&self) -> u8 {
-        // SAFETY: By the invariant the request is valid; the flags do not change while it is ours.
-        let flags = unsafe { (*self.as_raw()).rq_flags };
-        if flags & bindings::EXT_RQF_DONTPREP == 0 {
-            0
-        } else {
-            self.private().requeued
-        }
+        self.private().requeued
     }
 
     /// Gives the request back to come again after `delay_ms` milliseconds, or with another that
     /// comes again earlier. It is not merged with others from now on. Does not sleep.
     pub fn requeue(mut self, delay_ms: u32) {
         self.unmap_data();
-        let requeued = self.requeued().saturating_add(1);
-        self.private_mut().requeued = requeued;
-        let rq = self.into_raw().as_ptr();
-        // SAFETY: By the invariant the request is started and ours; nothing is mapped. The flag
-        // keeps the block layer from merging it, and tells `requeued` that its count holds.
-        unsafe {
-            (*rq).rq_flags |= bindings::EXT_RQF_DONTPREP;
-            bindings::ext_requeue(rq, delay_ms as usize);
-        }
+        let private = self.private_mut();
+        private.requeued = private.requeued.saturating_add(1);
+        // SAFETY: By the invariant the request is started and ours; nothing is mapped.
+        unsafe { bindings::ext_requeue(self.into_raw().as_ptr(), delay_ms as usize) };
     }
 
     /// Hands the request to [`Operations::complete`] with `status`, on this CPU or on one that is

@@ -16,15 +16,35 @@ use kernel::{
     types::Opaque,
 };
 
+/// How many hardware queues there are of each kind; they are numbered in this order. A kind
+/// without queues uses the first kind's.
+#[derive(Clone, Copy, Debug)]
+pub struct QueueKinds {
+    /// For all requests that have no queues of their own; at least 1.
+    pub default: u32,
+    /// For reads.
+    pub read: u32,
+    /// For requests that their submitters poll for ([`Operations::poll`]).
+    pub poll: u32,
+}
+
+impl QueueKinds {
+    /// In the order of the C maps.
+    fn in_order(self) -> [u32; 3] {
+        [self.default, self.read, self.poll]
+    }
+}
+
 /// How a tag set is to be made.
 #[derive(Clone, Copy, Debug)]
 pub struct TagSetConfig {
-    /// The number of hardware queues, at least 1.
-    pub queues: u32,
+    /// The hardware queues of each kind.
+    pub queues: QueueKinds,
     /// The number of tags per hardware queue, from 1 to 10240.
     pub depth: u16,
     /// The interrupt vector of hardware queue 0, when queue i has vector `first_vector + i` and
-    /// CPUs are to be mapped as its affinity says; 0 spreads the CPUs evenly instead.
+    /// CPUs are to be mapped as its affinity says; 0 spreads the CPUs evenly instead, as is always
+    /// done for those that are polled.
     pub first_vector: u32,
 }
 
@@ -44,7 +64,40 @@ fn numa_node(dev: &device::Device<Bound>) -> i32 {
 pub(super) struct TagSetData<T: Operations> {
     pub(super) driver: T::SetData,
     pub(super) dev: ARef<device::Device>,
-    pub(super) first_vector: u32,
+    queues: QueueKinds,
+    first_vector: u32,
+}
+
+impl<T: Operations> TagSetData<T> {
+    /// Maps the CPUs to the queues of each kind.
+    ///
+    /// # Safety
+    ///
+    /// `set` is a tag set that blk-mq sets up, made with this data.
+    pub(super) unsafe fn map_queues(&self, set: *mut bindings::blk_mq_tag_set) {
+        let mut offset = 0;
+        for (kind, count) in self.queues.in_order().into_iter().enumerate() {
+            // SAFETY: There are as many maps as kinds; the set is ours to set up.
+            let map = unsafe { &mut (*set).map[kind] };
+            map.nr_queues = count;
+            if count == 0 {
+                continue;
+            }
+            map.queue_offset = offset;
+            let polled = kind == bindings::hctx_type_HCTX_TYPE_POLL as usize;
+            // SAFETY: The map is complete but for the CPUs; the device is valid. Where the device
+            // has no affinity to tell, the C function falls back to an even spread.
+            unsafe {
+                if polled || self.first_vector == 0 {
+                    bindings::blk_mq_map_queues(map);
+                } else {
+                    let first = self.first_vector.wrapping_add(offset);
+                    bindings::blk_mq_map_hw_queues(map, crate::raw::device(&self.dev), first);
+                }
+            }
+            offset = offset.wrapping_add(count);
+        }
+    }
 }
 
 /// A tag set.
@@ -74,18 +127,31 @@ impl<T: Operations> TagSet<T> {
         driver: T::SetData,
     ) -> Result<Arc<Self>> {
         let () = RequestData::<T>::FITS;
+        let [default, read, poll] = config.queues.in_order();
+        let sum = default
+            .checked_add(read)
+            .and_then(|sum| sum.checked_add(poll));
+        let queues = sum.filter(|_| default != 0).ok_or(EINVAL)?;
         let data = KBox::pin(
             TagSetData::<T> {
                 driver,
                 dev: dev.into(),
+                queues: config.queues,
                 first_vector: config.first_vector,
             },
             GFP_KERNEL,
         )?;
         let init = bindings::blk_mq_tag_set {
             ops: &Table::<T>::OPS,
-            nr_hw_queues: config.queues,
-            nr_maps: 1,
+            nr_hw_queues: queues,
+            // Those of kinds without queues are left out from the end.
+            nr_maps: match config.queues {
+                QueueKinds {
+                    read: 0, poll: 0, ..
+                } => 1,
+                QueueKinds { poll: 0, .. } => 2,
+                _ => 3,
+            },
             queue_depth: config.depth.into(),
             cmd_size: size_of::<RequestData<T>>().try_into()?,
             numa_node: numa_node(dev),

@@ -10,8 +10,8 @@ mod in_flight;
 mod requests;
 
 use super::{
-    Claimer, GenDisk, InFlight, Limits, Op, Operations, Rejected, Request, TagSet, TagSetConfig,
-    Ticket,
+    Claimer, GenDisk, InFlight, Limits, Op, Operations, QueueKinds, Rejected, Request, TagSet,
+    TagSetConfig, Ticket,
 };
 use crate::{
     block::Status,
@@ -262,7 +262,11 @@ fn new_set(
     drops: &Drops,
 ) -> Result<Arc<TagSet<TestIo>>> {
     let config = TagSetConfig {
-        queues: 1,
+        queues: QueueKinds {
+            default: 1,
+            read: 0,
+            poll: 0,
+        },
         depth,
         first_vector: 0,
     };

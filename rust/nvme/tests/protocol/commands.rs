@@ -154,6 +154,7 @@ fn any_completion_goes_there_and_back() {
 
 #[test]
 fn queues_granted_are_never_more_than_asked_and_never_none() {
+    assert_eq!((host_behavior(true), host_behavior(false)), (1, 0));
     assert_eq!(number_of_queues_request(1), 0);
     assert_eq!(number_of_queues_request(0), 0);
     assert_eq!(number_of_queues_request(u16::MAX), 0xfffe_fffe);

@@ -244,6 +244,16 @@ fn the_structures_of_the_nvm_command_set_are_read_in_place() {
 }
 
 #[test]
+fn extended_formats_are_there_where_ctratt_says_so() {
+    let mut data = [0; 4096];
+    let there = |data: &[u8]| IdentifyController::ref_from(data).map(|c| c.extended_lba_formats());
+    assert_eq!(there(&data), Some(false));
+    // CTRATT bit 15.
+    data[97] = 0x80;
+    assert_eq!(there(&data), Some(true));
+}
+
+#[test]
 fn a_short_copy_is_no_structure() {
     assert!(IdentifyController::ref_from(&[0; 4095]).is_none());
     assert!(IdentifyNamespace::ref_from(&[0; 4095]).is_none());

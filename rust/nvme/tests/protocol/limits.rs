@@ -4,8 +4,8 @@
 
 use nvme_proto::identify::NamespaceFormat;
 use nvme_proto::limits::{
-    check_controller, doorbell_offset, io_queue_count, io_transfer, queue_entries, queues_that_fit,
-    transfer_limit, ControllerRefused, MAX_QUEUE_ENTRIES, MAX_TRANSFER,
+    check_controller, doorbell_offset, io_transfer, queue_entries, queues_that_fit, transfer_limit,
+    ControllerRefused, MAX_QUEUE_ENTRIES, MAX_TRANSFER,
 };
 use nvme_proto::register::Cap;
 use proptest::prelude::*;
@@ -75,19 +75,6 @@ fn a_bar_holds_the_doorbells_that_end_within_it() {
             Some(fit) => assert!(ends_within(fit) && (fit == u16::MAX || !ends_within(fit + 1))),
         }
     });
-}
-
-#[test]
-fn the_scarcest_thing_decides_how_many_queues_there_are() {
-    assert_eq!(io_queue_count(4, 8, 511, 64), 4);
-    assert_eq!(io_queue_count(4, 2, 511, 64), 2);
-    assert_eq!(io_queue_count(4, 8, 1, 64), 1);
-    assert_eq!(io_queue_count(4, 8, 511, 3), 3);
-    assert_eq!(io_queue_count(4, 8, 511, 0), 0);
-    assert_eq!(
-        io_queue_count(u32::MAX, u32::MAX, u16::MAX, u16::MAX),
-        u16::MAX
-    );
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod placement;
 mod protection;
 mod prp;
 mod queue_limits;
+mod queue_plan;
 mod registers;
 mod retry;
 mod rings;

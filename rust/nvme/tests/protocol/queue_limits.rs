@@ -104,6 +104,7 @@ fn a_device_that_says_little_gets_plain_limits() {
         io_min: 512,
         io_opt: 0,
         max_transfer: 128 << 10,
+        usual_transfer: 0,
         chunk: 0,
         max_segments: 33,
         virt_boundary_mask: 4095,
@@ -134,13 +135,22 @@ fn a_transfer_is_what_controller_and_host_can_do_in_whole_blocks() {
         most(9, |device| device.host.longest_transfer = 65536),
         65536
     );
-    assert_eq!(most(9, |device| device.host.optimal_mapping = 32768), 32768);
     assert_eq!(most(15, |device| device.host.mappable = 70_000), 65536);
+}
+
+#[test]
+fn what_the_platform_likes_best_is_where_transfers_begin_and_not_where_they_end() {
+    let of = |lbads, change: fn(&mut Device)| {
+        let limits = limits(lbads, change);
+        (limits.usual_transfer, limits.max_transfer)
+    };
+    let most = limits(9, |_| {}).max_transfer;
+    assert_eq!(of(9, |_| {}), (0, most));
     assert_eq!(
-        most(16, |device| device.host.optimal_mapping = 1),
-        65536,
-        "slow is better than not at all"
+        of(9, |device| device.host.optimal_mapping = 33_000),
+        (32768, most)
     );
+    assert_eq!(of(16, |device| device.host.optimal_mapping = 1).0, 65536);
 }
 
 #[test]

@@ -39,6 +39,7 @@ fn capabilities_are_read_field_by_field() {
         (1, 8192, 4)
     );
     assert_eq!((cap.pmrs(), cap.cmbs(), cap.crms()), (true, true, 1));
+    assert!(!cap.crims() && Cap::from_raw(1 << 60).crims());
     assert!(!cap.is_gone());
 }
 

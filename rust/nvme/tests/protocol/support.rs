@@ -8,9 +8,10 @@ use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 
 fn seed() -> u64 {
+    // Make hands it on empty when it is not set.
     match std::env::var("RNVME_SEED") {
-        Ok(text) => text.parse().expect("RNVME_SEED must be a number"),
-        Err(_) => SystemTime::now()
+        Ok(text) if !text.is_empty() => text.parse().expect("RNVME_SEED must be a number"),
+        _ => SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .expect("the clock stands before 1970")
             .as_nanos() as u64,
