@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """`make soak`: what `make test` has no time for; its last results are kept in Documentation/results/soak.md.
 
-The tests marked `soak` run with many more rounds and samples on each kernel, and
+The tests marked `soak` run with many more rounds (ROUNDS bounds them) and samples on each kernel, and
 the fuzz targets for TIME each (10m unless told). Take an idle machine.
 """
 
@@ -51,5 +51,7 @@ def report(cases: List[Case], seconds: float) -> str:
         "Written by `make soak`; Documentation/testing.md tells what it does.", "",
         f"- date: {datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M} UTC, {seconds / 60:.0f} minutes on "
         f"{os.cpu_count()} CPUs",
+        f"- at most {os.environ.get('ROUNDS') or 'as many as there are'} rounds of a story, "
+        f"{os.environ.get('TIME') or FUZZ_TIME} a fuzz target",
         f"- commit: {inside.commit()}", f"- kernels: {kernels}", f"- seed: RNVME_SEED={os.environ['RNVME_SEED']}", "",
         "| test | outcome | time | figures |", "|---|---|---|---|", *rows, ""])

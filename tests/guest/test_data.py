@@ -52,7 +52,7 @@ def test_fio_verifies_every_size_depth_and_offset_and_host_sees_the_same(
     disk = guest.disk()
     assert raise_transfer_size(guest, disk) == 2048
     with watch(guest, folder, "pci_nvme_map_prp", "pci_nvme_map_sgl") as trace:
-        verified(guest, disk, jobs_of_every_size(block, rounds(guest, stock=1, debug=4, soak=1)), 150)
+        verified(guest, disk, jobs_of_every_size(block, rounds(guest, stock=1, debug=8, soak=1)), 150)
     told = [re.search(r" len (\d+) prp1 0x([0-9a-f]+)", line) for line in trace.of("pci_nvme_map_prp")]
     lengths = {int(found.group(1)) for found in told if found}
     by_list = [int(length) for length in re.findall(r" len (\d+)", "\n".join(trace.of("pci_nvme_map_sgl")))]

@@ -127,7 +127,7 @@ def test_translated_and_bounced_memory_carries_the_same_data(
     images = [new_image("small", 16 * MIB), new_image("large", 16 * MIB)]
     guest = boot([Controller([Namespace(images[0]), Namespace(images[1], 4096)], options={"mdts": 9})], machine(),
                  parameters="prp_list_room=2")
-    size = rounds(guest, stock=4, debug=2, soak=4)
+    size = rounds(guest, stock=4, debug=1, soak=4)
     jobs: List[Dict[str, Option]] = [{"filename": f"/dev/{guest.disk(0, nsid)}", "bs": bs, "iodepth": 8,
                                       "size": f"{size}m", "iomem_align": 4}
                                      for nsid in (1, 2) for bs in ("4k", "84k", "2m")]

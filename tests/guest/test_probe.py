@@ -49,7 +49,7 @@ def test_stock_driver_beside_ours_each_keeps_its_own_and_devices_change_hands(bo
         guest.run(f"echo {driver} >/sys/bus/pci/devices/{address}/driver_override")
     guest.run("insmod /lib/rnvme/rnvme.ko && modprobe nvme", 40)
     turns = [(OURS, STOCK), (STOCK, OURS), (OURS, OURS), (STOCK, STOCK), (OURS, STOCK)]
-    for owners in turns[:rounds(guest, stock=5, debug=3, soak=5)]:
+    for owners in turns[:rounds(guest, stock=5, debug=2, soak=5)]:
         for address, driver in zip(addresses, owners):
             if driver_of(guest, address) != driver:
                 give_to(guest, address, driver)

@@ -13,10 +13,11 @@ from typing import Callable, Dict, Set
 import pytest
 from harness import Boot, Controller, Guest, Machine, Namespace
 from harness.observe import MIB, Trace, assert_orderly, fio, guest_sum, host_sum, traced, verified, watch
+from rnvme_tool.machine import Option
 
 pytestmark = pytest.mark.io_suite
 NewImage = Callable[[str, int], pathlib.Path]
-POLLED = {"ioengine": "io_uring", "hipri": 1, "bs": "4k", "iodepth": 8, "size": "2m"}
+POLLED: Dict[str, Option] = {"ioengine": "io_uring", "hipri": 1, "bs": "4k", "iodepth": 8, "size": "2m"}
 
 
 def interrupts(guest: Guest) -> int:

@@ -100,7 +100,7 @@ ODD = [Odd({"max_ioqpairs": 1}, queues=1, interrupts=2),
 
 
 def test_controllers_with_small_limits_all_work_side_by_side(boot: Boot, new_image: NewImage, kernel: Kernel) -> None:
-    chosen = some(ODD, kernel)
+    chosen = some(ODD, kernel, debug=2)
     images = [new_image(f"disk{index}", 8 * MIB) for index in range(len(chosen))]
     guest = boot([Controller([Namespace(image)], options=odd.options) for image, odd in zip(images, chosen)],
                  Machine(cpus=4))
@@ -166,7 +166,7 @@ PARAMETERS = [("io_queue_depth=2", 2, 1), ("io_queue_depth=3", 2, 2), ("io_queue
 def test_parameters_set_queue_count_and_depth(boot: Boot, new_image: NewImage, kernel: Kernel) -> None:
     image = new_image("disk", 8 * MIB)
     guest = boot([Controller([Namespace(image)])], load=False)
-    for parameters, count, tags in some(PARAMETERS, kernel):
+    for parameters, count, tags in some(PARAMETERS, kernel, debug=2):
         guest.load(parameters)
         guest.await_disks(1)
         disk = guest.disk()

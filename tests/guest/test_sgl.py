@@ -8,11 +8,12 @@ for vectors of blocks that do not lie side by side.
 from __future__ import annotations
 
 import pathlib
-from typing import Callable
+from typing import Callable, Dict
 
 import pytest
 from harness import Boot, Controller, Machine, Namespace
 from harness.observe import MIB, assert_orderly, counters, fio, guest_sum, host_sum, traced, verified, watch
+from rnvme_tool.machine import Option
 
 pytestmark = pytest.mark.io_suite
 NewImage = Callable[[str, int], pathlib.Path]
@@ -25,7 +26,7 @@ def test_data_with_gaps_goes_in_one_command(boot: Boot, new_image: NewImage, fol
     guest = boot([Controller([Namespace(image)])], Machine(process_args=traced(folder)),
                  parameters=f"sgl_threshold=0 prp_list_room={room}")
     disk = guest.disk()
-    job = {"ioengine": "vsync", "rw": "write", "bs": 512, "iodepth": 64, "iodepth_batch": 64, "size": "512k",
+    job: Dict[str, Option] = {"ioengine": "vsync", "rw": "write", "bs": 512, "iodepth": 64, "iodepth_batch": 64, "size": "512k",
            "verify": "crc32c", "verify_fatal": 1, "mem": "malloc", "iomem_align": 4096}
     with watch(guest, folder, *MAPPED, "pci_nvme_io_cmd") as trace:
         done = fio(guest, [job], filename=f"/dev/{disk}")

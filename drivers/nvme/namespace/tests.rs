@@ -20,8 +20,6 @@ pub(crate) fn format(lba_shift: u8) -> NamespaceFormat {
         lba_shift,
         blocks,
         capacity_sectors: (16 << 20) / 512,
-        physical_block_size: 1 << lba_shift,
-        optimal_write_bytes: 0,
         write_protected: false,
     }
 }

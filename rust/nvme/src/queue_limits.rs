@@ -18,10 +18,10 @@ use crate::limits::transfer_limit;
 use crate::register::Cap;
 use crate::PAGE;
 
-pub(crate) mod atomic;
+mod atomic;
 mod discard;
 mod ignored;
-pub(crate) mod sizes;
+mod sizes;
 mod zeroes;
 
 pub use atomic::AtomicWrite;

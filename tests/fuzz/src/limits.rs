@@ -116,8 +116,6 @@ fn assert_exact(sector: u64, bytes: u32, lba_shift: u8) {
         lba_shift,
         blocks: 1,
         capacity_sectors: 1,
-        physical_block_size: 512,
-        optimal_write_bytes: 0,
         write_protected: false,
     };
     if let Some((slba, nlb0)) = io_transfer(sector, bytes, &format) {

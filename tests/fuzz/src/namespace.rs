@@ -27,7 +27,6 @@ pub(crate) fn identify_namespace(data: &[u8]) {
         Ok(format) => {
             assert_eq!(faults, [], "taken in spite of it");
             assert_sizes(&format, &bytes);
-            assert_blocks(&format, &bytes);
             assert_transfer(&format, choices.u64(), choices.u32());
         }
         Err(refused) => {
@@ -85,39 +84,6 @@ fn assert_sizes(format: &NamespaceFormat, bytes: &[u8]) {
     let size = u128::from(format.blocks) << format.lba_shift;
     assert_eq!(u128::from(format.capacity_sectors) * 512, size);
     assert_eq!(format.write_protected, bytes[99] % 2 == 1);
-}
-
-/// The physical block: aligned to what is preferred, and no more than what is atomic.
-fn assert_blocks(format: &NamespaceFormat, bytes: &[u8]) {
-    let (logical, physical) = (format.logical_block_size(), format.physical_block_size);
-    assert!(
-        physical.is_power_of_two() && (logical..=65536).contains(&physical),
-        "{physical}"
-    );
-    let nsfeat = bytes[24];
-    let nawupf = number::<2>(bytes, 36);
-    let own = nsfeat & 2 != 0 && nawupf != 0;
-    let atomic = if own { nawupf + 1 } else { 1 };
-    assert!(
-        u64::from(physical) <= atomic * u64::from(logical),
-        "{physical} would be torn"
-    );
-    if nsfeat & 0x30 == 0 {
-        assert_eq!((physical, format.optimal_write_bytes), (logical, 0));
-        return;
-    }
-    let sensible = |bytes: u64| bytes <= 8 << 20;
-    let preferred = (number::<2>(bytes, 64) + 1) * u64::from(logical);
-    let unit = if sensible(preferred) {
-        preferred
-    } else {
-        u64::from(logical)
-    };
-    assert_eq!(unit % u64::from(physical), 0, "{unit} is not whole blocks");
-    let best = (number::<2>(bytes, 72) + 1) * u64::from(logical);
-    let taken = number::<2>(bytes, 72) != 0 && sensible(best) && best % unit == 0;
-    let optimal = if taken { best } else { 0 };
-    assert_eq!(u64::from(format.optimal_write_bytes), optimal);
 }
 
 /// A transfer on this disk is exact or refused.

@@ -27,8 +27,6 @@ pub(crate) fn zones(data: &[u8]) {
         lba_shift,
         blocks,
         capacity_sectors: blocks << (lba_shift - 9),
-        physical_block_size: 1 << lba_shift,
-        optimal_write_bytes: 0,
         write_protected: false,
     };
     let zone_bytes = u128::from(zsze) << lba_shift;

@@ -26,10 +26,15 @@ def soaking() -> bool:
     return os.environ.get("RNVME_SOAK") == "1"
 
 
+def most_rounds() -> int:
+    """How many rounds of a story a soak has at most: ROUNDS."""
+    return int(os.environ.get("ROUNDS") or 1 << 30)
+
+
 def rounds(guest: Guest, stock: int, debug: int, soak: int) -> int:
     """How often to repeat something: the debug kernel takes several times as long for each round."""
     if soaking():
-        return soak
+        return min(soak, most_rounds())
     return debug if guest.kernel.name == DEBUG else stock
 
 

@@ -9,7 +9,6 @@ use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::FromBytes as _;
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::queue_limits::{atomic, sizes, IgnoredClaims};
 use crate::register::Vs;
 
 /// log2 of the kernel's sector.
@@ -123,11 +122,6 @@ pub struct NamespaceFormat {
     pub blocks: u64,
     /// Size in sectors of 512 bytes.
     pub capacity_sectors: u64,
-    /// What is written without tearing or reading first, in bytes: a power of two, at least
-    /// the logical block.
-    pub physical_block_size: u32,
-    /// NOWS: the size that writes best in bytes, a multiple of NPWG, or 0 if nothing is said.
-    pub optimal_write_bytes: u32,
     /// NSATTR bit 0: whether the namespace is write protected now.
     pub write_protected: bool,
 }
@@ -200,13 +194,8 @@ impl IdentifyNamespace {
         Self::ref_from_prefix(bytes).ok().map(|(this, _)| this)
     }
 
-    /// What disk this makes, of a controller that says `awupf`: it makes no difference any more
-    /// (see [`queue_limits`](crate::queue_limits)), so ask for [`format`](Self::format).
-    pub fn format_with(&self, _awupf: u16) -> Result<NamespaceFormat, NamespaceRefused> {
-        self.format()
-    }
-
-    /// What disk this makes.
+    /// What disk this makes; what its queue can take is for
+    /// [`queue_limits::decide`](crate::queue_limits::decide).
     pub fn format(&self) -> Result<NamespaceFormat, NamespaceRefused> {
         let blocks = self.nsze.get();
         if blocks == 0 || self.ncap.get() == 0 {
@@ -228,13 +217,10 @@ impl IdentifyNamespace {
             .checked_mul(sectors_per_block)
             .filter(|&sectors| sectors <= MAX_SECTORS)
             .ok_or(NamespaceRefused::Capacity { blocks, lba_shift })?;
-        let sizes = self.write_sizes(lba_shift);
         Ok(NamespaceFormat {
             lba_shift,
             blocks,
             capacity_sectors,
-            physical_block_size: sizes.physical_block,
-            optimal_write_bytes: sizes.io_opt,
             write_protected: self.nsattr & 1 != 0,
         })
     }
@@ -258,15 +244,6 @@ impl IdentifyNamespace {
             Some(lbaf) if index <= last => Ok((index, *lbaf)),
             _ => Err(NamespaceRefused::FormatIndex { index, last }),
         }
-    }
-
-    /// The sizes of writes by the namespace's own words; what the controller and the host add
-    /// is in [`queue_limits::decide`](crate::queue_limits::decide).
-    fn write_sizes(&self, lba_shift: u8) -> sizes::WriteSizes {
-        let mut ignored = IgnoredClaims::default();
-        let untorn = atomic::untorn(self, 0, lba_shift, &mut ignored).unit(u32::MAX);
-        let optperf = (self.nsfeat >> 4) & 0x3;
-        sizes::write_sizes(self, optperf, lba_shift, untorn, &mut ignored)
     }
 
     /// OPTPERF, bits 5:4 of NSFEAT: which of the preferred sizes are defined. Either bit has

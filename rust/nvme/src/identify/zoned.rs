@@ -11,7 +11,7 @@ use zerocopy::FromBytes as _;
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// LBAFE: what the command set adds to a logical block format (ZNS 4.1.5.1).
-#[derive(Clone, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub struct LbaFormatExtension {
     /// ZSZE: the size of each zone in logical blocks.
@@ -24,7 +24,7 @@ pub struct LbaFormatExtension {
 /// Identify Namespace of this command set (CNS 05h, CSI 02h): 4096 bytes as they lie in memory.
 /// Field names are the specification's.
 #[allow(missing_docs)]
-#[derive(Clone, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub struct IdentifyNamespaceZoned {
     pub zoc: U16,
@@ -52,7 +52,7 @@ pub struct IdentifyNamespaceZoned {
 }
 
 /// Identify Controller of this command set (CNS 06h, CSI 02h): 4096 bytes as they lie in memory.
-#[derive(Clone, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub struct IdentifyControllerZoned {
     /// ZASL: the longest Zone Append as an exponent above CAP.MPSMIN, or 0 for MDTS.

@@ -28,13 +28,13 @@ pub struct AtomicWrite {
 
 /// What the namespace promises, as far as it can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Untorn {
+pub(super) struct Untorn {
     most: u64,
     boundary: u32,
 }
 
 /// What a namespace with blocks of `1 << lba_shift` bytes promises, of a controller with `awupf`.
-pub(crate) fn untorn(
+pub(super) fn untorn(
     namespace: &IdentifyNamespace,
     awupf: u16,
     lba_shift: u8,
@@ -78,7 +78,7 @@ pub(crate) fn untorn(
 
 impl Untorn {
     /// The longest power of two that is untorn, and goes in one transfer of `max_transfer`.
-    pub(crate) fn unit(&self, max_transfer: u32) -> u32 {
+    pub(super) fn unit(&self, max_transfer: u32) -> u32 {
         floor_power_of_two(self.up_to(max_transfer))
     }
 

@@ -123,7 +123,7 @@ impl IgnoredClaims {
     }
 
     /// Adds a claim; what is beyond the room for all kinds is dropped.
-    pub(crate) fn push(&mut self, claim: Ignored) {
+    pub(super) fn push(&mut self, claim: Ignored) {
         if let Some(free) = self.claims.iter_mut().find(|slot| slot.is_none()) {
             *free = Some(claim);
         }

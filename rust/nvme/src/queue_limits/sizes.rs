@@ -20,15 +20,15 @@ pub const MAX_PREFERRED: u32 = MAX_TRANSFER;
 
 /// Sizes of writes in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct WriteSizes {
-    pub(crate) physical_block: u32,
-    pub(crate) io_min: u32,
-    pub(crate) io_opt: u32,
+pub(super) struct WriteSizes {
+    pub(super) physical_block: u32,
+    pub(super) io_min: u32,
+    pub(super) io_opt: u32,
 }
 
 /// What the namespace prefers, where `untorn` bytes (a power of two, at least a block) survive a
 /// power failure. `optperf` is [`IdentifyNamespace::optperf`].
-pub(crate) fn write_sizes(
+pub(super) fn write_sizes(
     namespace: &IdentifyNamespace,
     optperf: u8,
     lba_shift: u8,

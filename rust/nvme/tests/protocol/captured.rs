@@ -6,6 +6,8 @@ use nvme_proto::identify::{
     parse_namespace_list, IdentifyController, IdentifyNamespace, NamespaceFormat, NamespaceIds,
 };
 use nvme_proto::limits::transfer_limit;
+use nvme_proto::queue_limits::{decide, Claims, HostLimits, QueueLimits};
+use nvme_proto::register::Cap;
 
 const CONTROLLER: &[u8] = include_bytes!("../data/qemu-11.1-id-ctrl.bin");
 const NAMESPACE_512: &[u8] = include_bytes!("../data/qemu-11.1-id-ns-512.bin");
@@ -58,23 +60,35 @@ fn qemus_namespaces_have_the_size_of_their_images() {
     let large_blocks = format(NAMESPACE_4096);
     println!("{small_blocks:?}\n{large_blocks:?}");
     assert_eq!(small_blocks.capacity_sectors, (1 << 30) / 512);
-    assert_eq!(
-        (
-            small_blocks.logical_block_size(),
-            small_blocks.physical_block_size
-        ),
-        (512, 512)
-    );
+    assert_eq!(small_blocks.logical_block_size(), 512);
     assert_eq!(large_blocks.capacity_sectors, (2 << 30) / 512);
-    assert_eq!(
-        (
-            large_blocks.logical_block_size(),
-            large_blocks.physical_block_size
-        ),
-        (4096, 4096)
-    );
+    assert_eq!(large_blocks.logical_block_size(), 4096);
     assert_eq!(large_blocks.blocks, (2 << 30) / 4096);
     assert!(!small_blocks.write_protected && !large_blocks.write_protected);
+}
+
+/// The limits of the namespace's disk, on a host that has none.
+fn limits(data: &[u8]) -> QueueLimits {
+    let claims = Claims {
+        controller: IdentifyController::ref_from(CONTROLLER).expect("4096 bytes"),
+        namespace: IdentifyNamespace::ref_from(data).expect("4096 bytes"),
+        nvm_controller: None,
+        nvm_namespace: None,
+        independent: None,
+    };
+    let host = HostLimits {
+        mappable: usize::MAX,
+        longest_transfer: u32::MAX,
+        optimal_mapping: usize::MAX,
+    };
+    let decision = decide(&claims, &format(data), Cap::from_raw(0), &host);
+    decision.expect("must be accepted").limits
+}
+
+#[test]
+fn qemus_physical_blocks_are_its_logical_ones() {
+    assert_eq!(limits(NAMESPACE_512).physical_block_size, 512);
+    assert_eq!(limits(NAMESPACE_4096).physical_block_size, 4096);
 }
 
 #[test]

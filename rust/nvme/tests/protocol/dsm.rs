@@ -19,8 +19,6 @@ fn format(lba_shift: u8) -> NamespaceFormat {
         lba_shift,
         blocks: 1 << 40,
         capacity_sectors: 1 << 49,
-        physical_block_size: 1u32.wrapping_shl(lba_shift.into()),
-        optimal_write_bytes: 0,
         write_protected: false,
     }
 }

@@ -49,8 +49,6 @@ fn a_plain_namespace_makes_a_plain_disk() {
         lba_shift: 9,
         blocks: 1 << 21,
         capacity_sectors: 1 << 21,
-        physical_block_size: 512,
-        optimal_write_bytes: 0,
         write_protected: false,
     };
     assert_eq!(accepted(|_| {}), expected);
@@ -59,10 +57,7 @@ fn a_plain_namespace_makes_a_plain_disk() {
 #[test]
 fn blocks_of_4096_bytes_make_eight_sectors_each() {
     let format = accepted(|ns| ns.lbaf[0] = lbaf(12, 0));
-    assert_eq!(
-        (format.logical_block_size(), format.physical_block_size),
-        (4096, 4096)
-    );
+    assert_eq!(format.logical_block_size(), 4096);
     assert_eq!((format.blocks, format.capacity_sectors), (1 << 21, 1 << 24));
 }
 
@@ -147,30 +142,6 @@ fn metadata_and_protection_are_refused() {
     assert_eq!(protection, NamespaceRefused::Protection(1));
 }
 
-/// Preferred write of `npwg` blocks, `nawupf` of them untorn; both count from 1 here.
-fn physical(npwg: u16, nawupf: u16) -> u32 {
-    let format = accepted(|ns| {
-        ns.nsfeat = 0x12;
-        ns.npwg = (npwg - 1).into();
-        ns.nawupf = (nawupf - 1).into();
-    });
-    format.physical_block_size
-}
-
-#[test]
-fn the_physical_block_is_preferred_untorn_and_a_power_of_two() {
-    assert_eq!(physical(8, 8), 4096);
-    assert_eq!(physical(8, 4), 2048);
-    assert_eq!(physical(4, 256), 2048);
-    assert_eq!(physical(12, 256), 2048);
-    assert_eq!(physical(8, 7), 2048);
-    assert_eq!(physical(7, 256), 512);
-    assert_eq!(physical(1 << 14, 1 << 14), 65536);
-    assert_eq!(physical(1 << 15, 1 << 15), 512, "16 MiB are absurd");
-    let unsaid = accepted(|ns| ns.npwg = 7.into());
-    assert_eq!(unsaid.physical_block_size, 512);
-}
-
 #[test]
 fn any_bytes_make_a_sane_disk_or_a_refusal() {
     let header = prop::collection::vec(any::<u8>(), 384);
@@ -200,9 +171,6 @@ fn any_bytes_make_a_sane_disk_or_a_refusal() {
 fn assert_sane(format: &NamespaceFormat) {
     let logical = format.logical_block_size();
     assert!((512..=65536).contains(&logical) && logical.is_power_of_two());
-    let physical = format.physical_block_size;
-    assert!((logical..=65536).contains(&physical) && physical.is_power_of_two());
-    assert_eq!(format.optimal_write_bytes % physical, 0);
     let bytes = u128::from(format.blocks) * u128::from(logical);
     assert_eq!(bytes, u128::from(format.capacity_sectors) * 512);
     assert!(bytes > 0 && bytes <= i64::MAX as u128);

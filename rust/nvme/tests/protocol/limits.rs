@@ -112,8 +112,6 @@ fn format(lba_shift: u8) -> NamespaceFormat {
         lba_shift,
         blocks: 1,
         capacity_sectors: 1,
-        physical_block_size: 512,
-        optimal_write_bytes: 0,
         write_protected: false,
     }
 }

@@ -27,8 +27,6 @@ fn format(lba_shift: u8, blocks: u64) -> NamespaceFormat {
         lba_shift,
         blocks,
         capacity_sectors: blocks << (lba_shift - 9),
-        physical_block_size: 1 << lba_shift,
-        optimal_write_bytes: 0,
         write_protected: false,
     }
 }

@@ -2,7 +2,7 @@
 
 //! The limits of a disk's queue for anything at all that a device may say.
 
-use nvme_proto::queue_limits::{Decision, HostLimits, QueueLimits};
+use nvme_proto::queue_limits::{Decision, HostLimits, QueueLimits, MAX_PHYSICAL_BLOCK};
 use nvme_proto::register::Cap;
 use proptest::prelude::*;
 
@@ -96,6 +96,8 @@ fn the_block_layer_takes_what_any_device_says_and_no_promise_is_stretched() {
 fn assert_kept(device: &Device, limits: &QueueLimits) {
     let block = u64::from(limits.logical_block_size);
     let namespace = &device.namespace;
+    let physical = limits.physical_block_size;
+    assert!(physical <= MAX_PHYSICAL_BLOCK && limits.io_min % physical == 0);
     let atomic = &limits.atomic;
     if u64::from(atomic.max) > block {
         assert!(namespace.nsfeat & 2 != 0 && namespace.nabo.get() == 0);
