@@ -26,7 +26,7 @@ INIT = PROJECT / "scripts/guest/init"
 PROGRAMS = """bash fio nvme kmod qemu-ga lsblk blkid sfdisk blockdev flock setsid setpriv taskset mkfs.ext4 e2fsck
 timeout blkdiscard fstrim fallocate dd stat sha256sum md5sum truncate cmp diff sort tr head tail cat cp ls""".split()
 KMOD_NAMES = "insmod rmmod modprobe lsmod modinfo depmod".split()
-MODULES = "ext4 nvme".split()
+MODULES = "ext4 nvme kyber-iosched bfq".split()
 FOLDERS = """dev proc sys run tmp root mnt etc usr/bin usr/sbin usr/lib/rnvme usr/lib64
 var/run var/tmp kselftest""".split()
 

@@ -8,7 +8,7 @@ use nvme_proto::identify::{
 };
 use nvme_proto::zoned::{append_limit, ZoneAction, ZoneLayout, ZonedRefused, CSI, MAX_ZONES};
 use proptest::prelude::*;
-use zerocopy::{FromZeros, IntoBytes};
+use zerocopy::{FromZeros, IntoBytes, TryFromBytes};
 
 use crate::support::for_all;
 
@@ -275,4 +275,12 @@ fn a_refused_zoned_namespace_learns_what_linux_needs() {
     for (refused, expected) in messages {
         assert_eq!(refused.to_string(), expected);
     }
+}
+
+#[test]
+fn any_sixteen_bytes_extend_a_format() {
+    let bytes = core::array::from_fn::<u8, 16, _>(|at| 0xf0 | at as u8);
+    let extension = LbaFormatExtension::try_ref_from_bytes(&bytes).expect("any bytes will do");
+    assert_eq!(extension.zsze.get(), 0xf7f6_f5f4_f3f2_f1f0);
+    assert_eq!(extension.zdes, 0xf8);
 }
