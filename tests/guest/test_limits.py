@@ -29,7 +29,7 @@ OURS = {
 def queue(guest: Guest, disk: str) -> Dict[str, str]:
     """The limits of a disk's queue, by their names in sysfs."""
     lines = guest.out(f"cd /sys/block/{disk}/queue && grep -s . *").splitlines()
-    return dict((line.split(":", 1)[0], line.split(":", 1)[1]) for line in lines)
+    return {name: value for name, _, value in (line.partition(":") for line in lines)}
 
 
 def test_each_limit_has_the_devices_value(boot: Boot, new_image: NewImage) -> None:

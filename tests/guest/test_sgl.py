@@ -26,8 +26,9 @@ def test_data_with_gaps_goes_in_one_command(boot: Boot, new_image: NewImage, fol
     guest = boot([Controller([Namespace(image)])], Machine(process_args=traced(folder)),
                  parameters=f"sgl_threshold=0 prp_list_room={room}")
     disk = guest.disk()
-    job: Dict[str, Option] = {"ioengine": "vsync", "rw": "write", "bs": 512, "iodepth": 64, "iodepth_batch": 64, "size": "512k",
-           "verify": "crc32c", "verify_fatal": 1, "mem": "malloc", "iomem_align": 4096}
+    job: Dict[str, Option] = {
+        "ioengine": "vsync", "rw": "write", "bs": 512, "iodepth": 64, "iodepth_batch": 64, "size": "512k",
+        "verify": "crc32c", "verify_fatal": 1, "mem": "malloc", "iomem_align": 4096}
     with watch(guest, folder, *MAPPED, "pci_nvme_io_cmd") as trace:
         done = fio(guest, [job], filename=f"/dev/{disk}")
     assert done[0]["read"]["io_bytes"] == done[0]["write"]["io_bytes"] == 512 << 10

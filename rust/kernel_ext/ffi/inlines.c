@@ -50,8 +50,9 @@ void ext_data_shape(struct request *rq, u32 *first_offset, u64 *gaps)
 	*gaps = req_phys_gap_mask(rq);
 }
 
-/* Orders all memory accesses, of devices' memory too. */
+/* For memory that a device looks at without being coherent with this CPU. */
 void ext_full_barrier(void)
 {
+	/* Pairs with the barrier in the device. */
 	mb();
 }

@@ -4,9 +4,8 @@
 //!
 //! Each type wraps one value that was read once. Relies on the caller to read a register whole.
 
-use core::fmt;
-
 use crate::PAGE_SHIFT;
+use core::fmt;
 
 /// Offsets in BAR 0, in bytes (Base 3.1.4; doorbells PCIe 3.1.2).
 pub mod offset {
@@ -208,9 +207,7 @@ impl Cap {
         self.byte(59) & 0x3
     }
 
-    /// CRIMS, bit 1 of CRMS: controller ready independent of media is supported, and with it
-    /// Identify Namespace independent of the command set.
-    #[inline]
+    /// CRIMS, bit 1 of CRMS: ready independent of media, and so is an Identify Namespace.
     pub const fn crims(self) -> bool {
         self.crms() & 2 != 0
     }

@@ -111,7 +111,8 @@ def block_statistics(guest: Guest, device: str) -> Dict[str, Any]:
 
 def add_backend(guest: Guest, node: str, image: pathlib.Path, **blkdebug: Any) -> None:
     """Adds a block node for an image to a running QEMU; through blkdebug, when that gets options."""
-    raw: Dict[str, Any] = {"driver": "raw", "discard": "unmap", "file": {"driver": "file", "filename": str(image), "locking": "off"}}
+    raw: Dict[str, Any] = {"driver": "raw", "discard": "unmap",
+                           "file": {"driver": "file", "filename": str(image), "locking": "off"}}
     options = {"driver": "blkdebug", "discard": "unmap", "image": raw, **blkdebug} if blkdebug else raw
     guest.blockdev_add({"node-name": node, **options})
 
