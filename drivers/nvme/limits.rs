@@ -136,7 +136,6 @@ pub(crate) fn for_block_layer(limits: &QueueLimits, sgl: Option<SglSupport>) -> 
             max_bytes: discard.max_bytes,
             max_ranges: discard.max_ranges,
             granularity: discard.granularity,
-            alignment: 0,
         }),
         max_write_zeroes: limits.write_zeroes.map_or(0, |zeroes| zeroes.max_bytes),
         write_zeroes_unmaps: limits.write_zeroes.is_some_and(|zeroes| zeroes.deallocate),

@@ -98,7 +98,6 @@ const LIMITS: Limits = Limits {
         max_bytes: 8 << 20,
         max_ranges: 256,
         granularity: 512,
-        alignment: 0,
     }),
     max_write_zeroes: 1 << 20,
     write_zeroes_unmaps: true,

@@ -63,8 +63,6 @@ pub struct Discard {
     pub max_ranges: u16,
     /// The unit in which the device deallocates, in bytes.
     pub granularity: u32,
-    /// Where the first unit begins, in bytes.
-    pub alignment: u32,
 }
 
 /// What is written whole or not at all, power failure or not, in bytes.
@@ -148,7 +146,6 @@ impl Limits {
             raw.max_hw_discard_sectors = sectors(discard.max_bytes);
             raw.max_discard_segments = discard.max_ranges;
             raw.discard_granularity = discard.granularity;
-            raw.discard_alignment = discard.alignment;
         }
         if let Some(atomic) = self.atomic {
             raw.atomic_write_hw_max = atomic.max;
