@@ -45,6 +45,7 @@ pub(crate) enum Described {
 }
 
 /// A command that lacks only its identifier.
+#[derive(Clone, Copy)]
 pub(crate) struct Prepared {
     pub(crate) command: Command,
     pub(crate) described: Described,

@@ -10,13 +10,13 @@ use crate::{
     describe::{with_data, Described, Prepared},
     discard::{self, Ranges},
     failure,
-    io_queue::{IoQueue, ListPools},
+    io_queue::{IoQueue, ListPools, Submission},
     namespace::Namespace,
 };
 use kernel::{prelude::*, sync::Arc};
 use kernel_ext::{
     block::{
-        mq::{Op, Operations, Rejected, Request},
+        mq::{Batch, Op, Operations, Rejected, Request, RequestList},
         Status as BlockStatus,
     },
     dma::Block,
@@ -37,6 +37,8 @@ pub(crate) struct RequestData {
     pub(crate) ranges: Option<Ranges>,
     /// How its command ended, if that was not well.
     pub(crate) status: Status,
+    /// Its command, from when that is made to when it is sent along with others.
+    prepared: Prepared,
 }
 
 impl Default for RequestData {
@@ -45,6 +47,7 @@ impl Default for RequestData {
             lists: Default::default(),
             ranges: None,
             status: Status::SUCCESS,
+            prepared: Prepared::without_data(Command::flush(0)),
         }
     }
 }
@@ -96,6 +99,32 @@ fn prepare(
     with_data(pools, namespace, rq, command)
 }
 
+/// Puts `rq` into the table of requests in flight and its command into the queue's ring. The
+/// request comes back if the queue takes no more.
+#[inline]
+fn send(
+    hw: &IoQueue,
+    submission: &mut Submission,
+    rq: Request<Io>,
+    prepared: Prepared,
+) -> Result<(), Request<Io>> {
+    if !submission.usable {
+        return Err(rq);
+    }
+    let ticket = hw.in_flight.put(rq)?;
+    match prepared.described {
+        Described::InCommand => {}
+        Described::PrpList => submission.single_lists = submission.single_lists.wrapping_add(1),
+        Described::ChainedPrpList => {
+            submission.chained_lists = submission.chained_lists.wrapping_add(1)
+        }
+        Described::Sgl => submission.sgls = submission.sgls.wrapping_add(1),
+    }
+    let id = CommandId::new(ticket.tag, ticket.generation);
+    submission.queue.push(&prepared.command.with_cid(id.raw()));
+    Ok(())
+}
+
 impl Operations for Io {
     type OwnerModule = crate::LocalModule;
     type SetData = KVec<Arc<IoQueue>>;
@@ -119,34 +148,40 @@ impl Operations for Io {
             Err(status) => return Err(Rejected(rq, status)),
         };
         let mut submission = hw.submission.lock();
-        let sent = if submission.usable {
-            hw.in_flight.put(rq)
-        } else {
-            Err(rq)
-        };
-        let ticket = match sent {
-            Ok(ticket) => ticket,
-            Err(mut rq) => {
-                drop(submission);
-                let op = rq.op();
-                rq.data_mut().free(op);
-                return Err(Rejected(rq, BlockStatus::IO_ERROR));
-            }
-        };
-        match prepared.described {
-            Described::InCommand => {}
-            Described::PrpList => submission.single_lists = submission.single_lists.wrapping_add(1),
-            Described::ChainedPrpList => {
-                submission.chained_lists = submission.chained_lists.wrapping_add(1)
-            }
-            Described::Sgl => submission.sgls = submission.sgls.wrapping_add(1),
+        if let Err(mut rq) = send(hw, &mut submission, rq, prepared) {
+            drop(submission);
+            let op = rq.op();
+            rq.data_mut().free(op);
+            return Err(Rejected(rq, BlockStatus::IO_ERROR));
         }
-        let id = CommandId::new(ticket.tag, ticket.generation);
-        submission.queue.push(&prepared.command.with_cid(id.raw()));
         if last {
             submission.queue.ring();
         }
         Ok(())
+    }
+
+    #[inline]
+    fn queue_rqs(hw: &IoQueue, namespace: &Namespace, mut list: RequestList<Io>) {
+        // The lock is taken once for all, and not while data is mapped, which may mean to copy it.
+        list.keep(|rq| {
+            rq.data_mut().prepared = prepare(&hw.pools, namespace, rq)?;
+            Ok(())
+        });
+        let mut unsent = RequestList::new();
+        let mut submission = hw.submission.lock();
+        while let Some(rq) = list.pop_front() {
+            let prepared = rq.data().prepared;
+            if let Err(rq) = send(hw, &mut submission, rq, prepared) {
+                unsent.push_back(rq);
+            }
+        }
+        submission.queue.ring();
+        drop(submission);
+        unsent.keep(|rq| {
+            let op = rq.op();
+            rq.data_mut().free(op);
+            Err(BlockStatus::IO_ERROR)
+        });
     }
 
     fn commit_rqs(hw: &IoQueue) {
@@ -156,8 +191,13 @@ impl Operations for Io {
         }
     }
 
-    fn poll(hw: &IoQueue) -> u16 {
-        hw.poll()
+    fn poll(hw: &IoQueue, batch: &mut Batch<'_, Io>) -> u16 {
+        hw.poll(batch)
+    }
+
+    #[inline]
+    fn release(data: &mut RequestData, op: Op) {
+        data.free(op);
     }
 
     #[inline]

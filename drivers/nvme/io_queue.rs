@@ -21,7 +21,7 @@ use kernel::{
 };
 use kernel_ext::{
     block::{
-        mq::{Claimer, InFlight, Ticket},
+        mq::{Batch, Claimer, InFlight, Ticket},
         Status as BlockStatus,
     },
     dma::Pool,
@@ -184,9 +184,9 @@ impl IoQueue {
     }
 
     /// Ends what the controller has finished of a queue that is polled, and says how much that was.
-    pub(crate) fn poll(&self) -> u16 {
+    pub(crate) fn poll(&self, batch: &mut Batch<'_, Io>) -> u16 {
         match &mut *self.polled.lock() {
-            Some(completions) => completions.drain(),
+            Some(completions) => completions.drain(batch),
             None => 0,
         }
     }
@@ -200,7 +200,7 @@ impl IoQueue {
 impl Completions {
     /// Ends what the controller has finished, and says how much that was.
     #[inline]
-    fn drain(&mut self) -> u16 {
+    fn drain(&mut self, batch: &mut Batch<'_, Io>) -> u16 {
         let Completions {
             qid,
             entries,
@@ -208,7 +208,7 @@ impl Completions {
             claimer,
             counters,
         } = self;
-        queue.drain(|entry| complete(entry, *qid, *entries, claimer, counters))
+        queue.drain(|entry| complete(entry, *qid, *entries, claimer, counters, batch))
     }
 
     /// Ends every request still in flight with an error.
@@ -235,6 +235,7 @@ fn complete(
     entries: u16,
     claimer: &mut Claimer<Io>,
     counters: &Counters,
+    batch: &mut Batch<'_, Io>,
 ) {
     if completion.sq_id != qid || completion.sq_head >= entries {
         counters.odd(qid, completion.sq_id, completion.sq_head);
@@ -244,7 +245,7 @@ fn complete(
         tag: id.tag(),
         generation: id.generation(),
     }) {
-        Some(request) if completion.status.is_success() => request.complete(BlockStatus::OK),
+        Some(request) if completion.status.is_success() => request.complete_in(batch),
         Some(mut request) => {
             request.data_mut().status = completion.status;
             request.complete(BlockStatus::IO_ERROR);
@@ -255,7 +256,7 @@ fn complete(
 
 impl Handler for Completions {
     fn handle(&mut self) -> bool {
-        let seen = self.drain();
+        let seen = Batch::with(|batch| self.drain(batch));
         if seen == 0 {
             self.counters.spurious();
         }

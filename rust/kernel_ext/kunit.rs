@@ -297,6 +297,17 @@ unsafe extern "C" fn ended(bio: *mut bindings::bio) {
     whole.done.complete_all();
 }
 
+/// Runs `start`, and has what it gives to disks reach their drivers together. May sleep.
+pub fn together<R>(start: impl FnOnce() -> R) -> R {
+    let mut plug = bindings::blk_plug::default();
+    // SAFETY: The plug lies on the stack, is not moved, and is the task's until it is finished.
+    unsafe { bindings::blk_start_plug(&mut plug) };
+    let result = start();
+    // SAFETY: It was started by this task above.
+    unsafe { bindings::blk_finish_plug(&mut plug) };
+    result
+}
+
 /// Gives `disk` a size of `sectors` sectors after the fact, so that nobody looks for partitions.
 pub fn set_capacity<T: Operations>(
     disk: &GenDisk<T>,

@@ -126,12 +126,14 @@ impl Bench {
         let (queue, completions, _) =
             IoQueue::new(dev, &registers, QID, entries, pools, counters.clone(), None)?;
         let mut queues = KVec::new();
+        // A disk with a second queue gets no scheduler, which would take requests one by one.
+        queues.push(queue.clone(), GFP_KERNEL)?;
         queues.push(queue.clone(), GFP_KERNEL)?;
         let config = TagSetConfig {
             queues: QueueKinds {
                 default: 1,
                 read: 0,
-                poll: 0,
+                poll: 1,
             },
             depth: entries - 1,
             first_vector: 0,
@@ -267,6 +269,33 @@ mod cases {
     }
 
     #[test]
+    fn requests_that_come_together_ring_once_and_may_end_together() -> Result {
+        let mut bench = Bench::new(c"nvme-together")?;
+        let writes = kunit::together(|| {
+            Ok::<_, Error>([
+                bench.start(Kind::Write, 0, 0, 512)?,
+                bench.start(Kind::Write, 64, 0, 3 * 4096)?,
+                bench.start(Kind::Write, 128, 0, 40 * 4096)?,
+            ])
+        })?;
+        let mut order = KVec::new();
+        for _ in 0..3 {
+            let sent = bench.fetch()?;
+            assert_eq!(bench.doorbell(false)?, 3);
+            order.push(sent.slba, GFP_KERNEL)?;
+            bench.post(sent.cid, Status::from_raw(0), QID)?;
+        }
+        assert_eq!(&order[..], &[0, 64, 128]);
+        assert!(bench.interrupt());
+        for write in &writes {
+            assert_eq!(write.wait(), Some(BlockStatus::OK));
+        }
+        assert_eq!(bench.doorbell(true)?, 3);
+        assert!(bench.counted("counters/prp_lists_of_one_page", b"2\n")?);
+        Ok(())
+    }
+
+    #[test]
     fn completions_may_come_in_any_order() -> Result {
         let mut bench = Bench::new(c"nvme-order")?;
         let reads = [
@@ -339,6 +368,15 @@ mod cases {
         for bytes in [512, 8 * 4096] {
             let read = bench.start(Kind::Read, 0, 0, bytes)?;
             assert_eq!(read.wait(), Some(BlockStatus::IO_ERROR));
+        }
+        let reads = kunit::together(|| {
+            [
+                bench.start(Kind::Read, 0, 0, 512),
+                bench.start(Kind::Read, 64, 0, 8 * 4096),
+            ]
+        });
+        for read in reads {
+            assert_eq!(read?.wait(), Some(BlockStatus::IO_ERROR));
         }
         assert_eq!(bench.doorbell(false)?, 0);
         Ok(())

@@ -27,6 +27,7 @@
 //!
 //! C header: `include/linux/blk-mq.h`.
 
+mod batch;
 mod data;
 mod discard;
 mod gen_disk;
@@ -39,6 +40,7 @@ mod tag_set;
 mod tests;
 
 pub use self::{
+    batch::{Batch, RequestList},
     data::{DataSegments, Segment},
     discard::{DiscardRange, DiscardRanges},
     gen_disk::GenDisk,

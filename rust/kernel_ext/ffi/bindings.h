@@ -36,6 +36,8 @@ static const blk_opf_t EXT_REQ_RAHEAD = REQ_RAHEAD;
 static const blk_opf_t EXT_REQ_FAILFAST_MASK = REQ_FAILFAST_MASK;
 static const req_flags_t EXT_RQF_DONTPREP = RQF_DONTPREP;
 
+bool ext_add_to_batch(struct request *rq, struct io_comp_batch *batch,
+		      void (*end)(struct io_comp_batch *));
 bool ext_queue_dying(struct request_queue *q);
 void ext_data_shape(struct request *rq, u32 *first_offset, u64 *gaps);
 void ext_full_barrier(void);

@@ -9,6 +9,13 @@
 
 #include "bindings.h"
 
+/* Puts a request that ended well into a batch, unless it must end by itself. */
+bool ext_add_to_batch(struct request *rq, struct io_comp_batch *batch,
+		      void (*end)(struct io_comp_batch *))
+{
+	return blk_mq_add_to_batch(rq, batch, false, end);
+}
+
 /* Whether the queue's disk is on its way out. */
 bool ext_queue_dying(struct request_queue *q)
 {

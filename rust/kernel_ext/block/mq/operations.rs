@@ -2,7 +2,7 @@
 
 //! What a driver implements, and the table of C functions made from it.
 
-use super::{request::RequestData, tag_set::TagSetData, Request};
+use super::{request::RequestData, tag_set::TagSetData, Batch, Op, Request, RequestList};
 use crate::{bindings, block::Status};
 use core::{ffi::c_uint, ffi::c_void, marker::PhantomData};
 use kernel::{error::from_result, prelude::*, sync::Arc, ModuleMetadata};
@@ -43,11 +43,26 @@ pub trait Operations: Sized + 'static {
     /// No further request follows the ones taken with `last` unset. Must not sleep.
     fn commit_rqs(hw: &Self::HwData);
 
+    /// Takes started requests that come together. Must not sleep.
+    fn queue_rqs(hw: &Self::HwData, disk: &Self::QueueData, mut list: RequestList<Self>) {
+        while let Some(rq) = list.pop_front() {
+            if let Err(Rejected(rq, status)) = Self::queue_rq(hw, disk, rq, list.is_empty()) {
+                rq.refuse(status);
+                Self::commit_rqs(hw);
+            }
+        }
+    }
+
     /// Looks for requests of a polled hardware queue that the device has finished, and says how
     /// many there were. Called by their submitters, by several at a time; must not sleep.
-    fn poll(_hw: &Self::HwData) -> u16 {
+    fn poll(_hw: &Self::HwData, _batch: &mut Batch<'_, Self>) -> u16 {
         0
     }
+
+    /// Frees what the driver holds for a request that [`Request::complete_in`] ends along with
+    /// others, and which does not come to [`Operations::complete`]. Must not sleep; may run in
+    /// hard interrupt context.
+    fn release(data: &mut Self::RequestData, op: Op);
 
     /// Finishes a request that was handed to [`Request::complete`], on a CPU that the block layer
     /// has chosen. Must not sleep; may run in hard interrupt context.
@@ -67,7 +82,7 @@ impl<T: Operations> Table<T> {
         init_request: Some(Self::init_request),
         exit_request: Some(Self::exit_request),
         map_queues: Some(Self::map_queues),
-        queue_rqs: None,
+        queue_rqs: Some(Self::queue_rqs),
         get_budget: None,
         put_budget: None,
         set_rq_budget_token: None,
@@ -122,6 +137,35 @@ impl<T: Operations> Table<T> {
 
     /// # Safety
     ///
+    /// Called by blk-mq with requests of one disk, which it hands over.
+    unsafe extern "C" fn queue_rqs(list: *mut bindings::rq_list) {
+        // SAFETY: The list is valid and ours during the call; none of it is left there.
+        let mut rq = unsafe { core::mem::take(&mut *list) }.head;
+        while !rq.is_null() {
+            // SAFETY: As in `queue_rq`; a request of the list has its hardware context already.
+            let (hctx, hw, disk) = unsafe {
+                let hctx = (*rq).mq_hctx;
+                let disk = (*(*rq).q).queuedata.cast_const().cast::<T::QueueData>();
+                let hw = (*hctx).driver_data.cast_const().cast::<T::HwData>();
+                (hctx, &*hw, &*disk)
+            };
+            let mut requests = RequestList::new();
+            // SAFETY: Each request of the list is handed over, and linked by `rq_next`.
+            unsafe {
+                while !rq.is_null() && (*rq).mq_hctx == hctx {
+                    let next = (*rq).__bindgen_anon_1.rq_next;
+                    RequestData::<T>::prepare(rq);
+                    bindings::blk_mq_start_request(rq);
+                    requests.push_back(Request::from_raw(rq));
+                    rq = next;
+                }
+            }
+            T::queue_rqs(hw, disk, requests);
+        }
+    }
+
+    /// # Safety
+    ///
     /// Called by blk-mq for a live hardware context.
     unsafe extern "C" fn commit_rqs(hctx: *mut bindings::blk_mq_hw_ctx) {
         // SAFETY: `driver_data` is what `init_hctx` stored, kept until `exit_hctx`.
@@ -133,10 +177,15 @@ impl<T: Operations> Table<T> {
     /// Called by blk-mq for a live hardware context.
     unsafe extern "C" fn poll(
         hctx: *mut bindings::blk_mq_hw_ctx,
-        _batch: *mut bindings::io_comp_batch,
+        batch: *mut bindings::io_comp_batch,
     ) -> i32 {
         // SAFETY: `driver_data` is what `init_hctx` stored, kept until `exit_hctx`.
-        let ended = T::poll(unsafe { &*(*hctx).driver_data.cast_const().cast::<T::HwData>() });
+        let hw = unsafe { &*(*hctx).driver_data.cast_const().cast::<T::HwData>() };
+        // SAFETY: The batch, if there is one, is the caller's for this call, who ends it later.
+        let ended = match unsafe { batch.as_mut() } {
+            Some(batch) => Batch::of(batch, |batch| T::poll(hw, batch)),
+            None => Batch::with(|batch| T::poll(hw, batch)),
+        };
         i32::from(ended)
     }
 

@@ -2,7 +2,7 @@
 
 //! A request that belongs to the driver.
 
-use super::{data::DataMapping, DataSegments, Operations};
+use super::{data::DataMapping, Batch, DataSegments, Operations};
 use crate::{bindings, block::Status};
 use core::{
     marker::PhantomData,
@@ -36,6 +36,9 @@ pub struct DataShape {
     /// Every address bit that may be set where one range of memory ends or the next begins.
     pub gaps: u64,
 }
+
+/// When a request comes again that memory was short for: as blk-mq itself has it come.
+const RESOURCE_DELAY_MS: usize = 3;
 
 /// What lies behind `struct request`.
 pub(super) struct RequestData<T: Operations> {
@@ -293,10 +296,46 @@ impl<T: Operations> Request<T> {
         }
     }
 
+    /// As [`Request::complete`] with success, but if the request stays on this CPU it may end along
+    /// with the others of `batch`, by way of [`Operations::release`]. Does not sleep.
+    #[inline]
+    pub fn complete_in(mut self, batch: &mut Batch<'_, T>) {
+        self.private_mut().status = Status::OK;
+        let rq = self.into_raw().as_ptr();
+        // SAFETY: By the invariant the request is started and ours, and given to one of the three.
+        unsafe {
+            if !bindings::blk_mq_complete_request_remote(rq) && !batch.add(rq) {
+                T::complete(Request::from_raw(rq));
+            }
+        }
+    }
+
+    /// Frees what was needed for the device only, for a request about to end.
+    #[inline]
+    pub(super) fn release(&mut self) {
+        let op = self.op();
+        T::release(self.data_mut(), op);
+        self.unmap_data();
+    }
+
     /// The status given to [`Request::complete`].
     #[inline]
     pub fn status(&self) -> Status {
         self.private().status
+    }
+
+    /// Ends a request that could not be taken, or has it come again if that is for want of memory.
+    #[cold]
+    pub(super) fn refuse(mut self, status: Status) {
+        match status {
+            Status::RESOURCE => {
+                self.unmap_data();
+                // SAFETY: By the invariant the request is started and ours; nothing is mapped.
+                unsafe { bindings::ext_requeue(self.into_raw().as_ptr(), RESOURCE_DELAY_MS) };
+            }
+            Status::OK => self.end(Status::IO_ERROR),
+            status => self.end(status),
+        }
     }
 
     /// Leaves a rejected request to blk-mq.

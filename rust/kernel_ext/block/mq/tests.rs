@@ -5,13 +5,14 @@
 //! The test plays the device: its queue does with a request what the test has told it to, and what
 //! is in flight stays so until the test claims it.
 
+mod company;
 mod disks;
 mod in_flight;
 mod requests;
 
 use super::{
-    Claimer, GenDisk, InFlight, Limits, Op, Operations, QueueKinds, Rejected, Request, TagSet,
-    TagSetConfig, Ticket,
+    Batch, Claimer, GenDisk, InFlight, Limits, Op, Operations, QueueKinds, Rejected, Request,
+    RequestList, TagSet, TagSetConfig, Ticket,
 };
 use crate::{
     block::Status,
@@ -77,6 +78,9 @@ struct Queue {
 }
 
 struct TestIo;
+
+/// What the release of a request adds to its data, and its completion adds 1.
+const RELEASED: u32 = 1000;
 
 struct SetData {
     queue: Arc<Queue>,
@@ -193,6 +197,11 @@ impl Operations for TestIo {
 
     fn commit_rqs(_hw: &Queue) {}
 
+    fn release(data: &mut u32, op: Op) {
+        assert_eq!(op, Op::Read);
+        *data += RELEASED;
+    }
+
     fn complete(mut rq: Request<TestIo>) {
         *rq.data_mut() += 1;
         let status = rq.status();
@@ -265,7 +274,8 @@ fn new_set(
         queues: QueueKinds {
             default: 1,
             read: 0,
-            poll: 0,
+            // A disk with a second queue gets no scheduler, which would take requests one by one.
+            poll: 1,
         },
         depth,
         first_vector: 0,
