@@ -88,7 +88,12 @@ fn prepare(
         .ok_or(BlockStatus::INVALID)?;
     let command = match op {
         Op::Read => Command::read(namespace.nsid, slba, nlb0),
-        Op::Write => Command::write(namespace.nsid, slba, nlb0, rq.fua()),
+        Op::Write => {
+            if rq.atomic() && !namespace.atomic.holds(rq.sector(), rq.bytes()) {
+                return Err(BlockStatus::INVALID);
+            }
+            Command::write(namespace.nsid, slba, nlb0, rq.fua())
+        }
         Op::WriteZeroes => {
             let deallocate = namespace.zeroes_deallocate && !rq.stays_allocated();
             let command = Command::write_zeroes(namespace.nsid, slba, nlb0, deallocate, rq.fua());
@@ -96,7 +101,21 @@ fn prepare(
         }
         _ => return Err(BlockStatus::NOT_SUPPORTED),
     };
+    let command = if rq.fails_fast() || rq.reads_ahead() {
+        in_haste(rq, command)
+    } else {
+        command
+    };
     with_data(pools, namespace, rq, command)
+}
+
+/// The command for a request that would rather have an error soon than success late.
+fn in_haste(rq: &Request<Io>, command: Command) -> Command {
+    let command = command.with_limited_retry();
+    match rq.op() {
+        Op::Read if rq.reads_ahead() => command.with_speculation(),
+        _ => command,
+    }
 }
 
 /// Puts `rq` into the table of requests in flight and its command into the queue's ring. The

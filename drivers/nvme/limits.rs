@@ -23,10 +23,6 @@ use nvme_proto::{
         NamespaceFormat,
     },
     queue_limits::{decide, Claims, Decision, HostLimits, QueueLimits, TransferTooShort},
-    sgl::{
-        choice::{max_segments, virtual_boundary_mask, Queue},
-        SglSupport,
-    },
 };
 
 #[cfg(CONFIG_KUNIT = "y")]
@@ -109,11 +105,12 @@ fn host_limits(dev: &Device<Bound>) -> HostLimits {
         mappable: max_mapping_size(dev),
         longest_transfer: longest_transfer(),
         optimal_mapping: optimal_mapping_size(dev),
+        list_pages: full_list_pages(),
     }
 }
 
-/// The same as the block layer has it, for a controller with these scatter gather lists.
-pub(crate) fn for_block_layer(limits: &QueueLimits, sgl: Option<SglSupport>) -> Limits {
+/// The same as the block layer has it.
+pub(crate) fn for_block_layer(limits: &QueueLimits) -> Limits {
     Limits {
         logical_block_size: limits.logical_block_size,
         physical_block_size: limits.physical_block_size,
@@ -122,11 +119,8 @@ pub(crate) fn for_block_layer(limits: &QueueLimits, sgl: Option<SglSupport>) -> 
         max_transfer: limits.max_transfer,
         usual_transfer: limits.usual_transfer,
         chunk: limits.chunk,
-        max_segments: match sgl {
-            Some(_) => max_segments(sgl, Queue::Io, full_list_pages()),
-            None => limits.max_segments,
-        },
-        virt_boundary_mask: virtual_boundary_mask(sgl, Queue::Io) as usize,
+        max_segments: limits.max_segments,
+        virt_boundary_mask: limits.virt_boundary_mask,
         dma_alignment: limits.dma_alignment,
         write_cache: limits.write_cache,
         fua: limits.fua,

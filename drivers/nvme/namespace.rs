@@ -31,7 +31,7 @@ use nvme_proto::{
         MAX_NAMESPACES,
     },
     limits::io_transfer,
-    queue_limits::QueueLimits,
+    queue_limits::{AtomicWrite, QueueLimits},
     retry::RetryPolicy,
     sgl::SglSupport,
 };
@@ -69,6 +69,8 @@ pub(crate) struct Namespace {
     pub(crate) deallocate: Option<DeallocateLimits>,
     /// Whether Write Zeroes may deallocate.
     pub(crate) zeroes_deallocate: bool,
+    /// Which writes are whole or not at all.
+    pub(crate) atomic: AtomicWrite,
     pub(crate) shared: Arc<Shared>,
 }
 
@@ -237,13 +239,14 @@ impl Scanner<'_> {
             self.pdev.as_ref(),
             self.set.clone(),
             fmt!("{instance}n{nsid}"),
-            limits::for_block_layer(limits, self.shared.sgl),
+            limits::for_block_layer(limits),
             format.capacity_sectors,
             Namespace {
                 nsid,
                 format,
                 deallocate: limits.discard.map(|discard| discard.command),
                 zeroes_deallocate: limits.write_zeroes.is_some_and(|zeroes| zeroes.deallocate),
+                atomic: limits.atomic,
                 shared: self.shared.clone(),
             },
         );

@@ -140,8 +140,12 @@ pub enum Kind {
     Read,
     /// Writes from the memory.
     Write,
+    /// Reads what nobody waits for yet.
+    ReadAhead,
     /// Writes from the memory, through the device's cache.
     WriteThrough,
+    /// Writes from the memory, all of it or nothing.
+    WriteAtomic,
     /// Makes completed writes durable; there is no data.
     Flush,
     /// Has the device forget what is there; there is no data.
@@ -157,7 +161,9 @@ impl Kind {
         match self {
             Kind::Read => bindings::req_op_REQ_OP_READ,
             Kind::Write => bindings::req_op_REQ_OP_WRITE,
+            Kind::ReadAhead => bindings::req_op_REQ_OP_READ | bindings::EXT_REQ_RAHEAD,
             Kind::WriteThrough => bindings::req_op_REQ_OP_WRITE | bindings::EXT_REQ_FUA,
+            Kind::WriteAtomic => bindings::req_op_REQ_OP_WRITE | bindings::EXT_REQ_ATOMIC,
             Kind::Flush => bindings::req_op_REQ_OP_WRITE | bindings::EXT_REQ_PREFLUSH,
             Kind::Discard => bindings::req_op_REQ_OP_DISCARD,
             Kind::WriteZeroes => bindings::req_op_REQ_OP_WRITE_ZEROES,

@@ -7,10 +7,11 @@ Relies on QEMU's trace for what the device saw, and on its blkdebug node for err
 from __future__ import annotations
 
 import collections
+import contextlib
 import hashlib
 import pathlib
 import re
-from typing import Callable, Dict, List
+from typing import Callable, Dict, Iterator, List, Sequence
 
 import pytest
 from harness import Boot, Controller, Guest, Machine, Namespace
@@ -56,6 +57,41 @@ def test_batches_ring_one_doorbell_for_many_commands(boot: Boot, new_image: NewI
     # A batch of 32 goes out by one doorbell, unless a timer cuts it in two.
     assert seen[1]["pci_nvme_mmio_doorbell_sq"] >= 2048
     assert 2048 // 32 <= seen[32]["pci_nvme_mmio_doorbell_sq"] < 2048 // 32 * 2
+    assert_orderly(guest)
+
+
+ENDS = ("blk_mq_end_request", "blk_mq_end_request_batch")
+TRACING = "/sys/kernel/tracing"
+
+
+@contextlib.contextmanager
+def calls(guest: Guest, functions: Sequence[str]) -> Iterator[Dict[str, int]]:
+    """Counts how often the kernel calls each of its functions meanwhile."""
+    counted: Dict[str, int] = {}
+    names = " ".join(functions)
+    guest.run(f"mountpoint -q {TRACING} || mount -t tracefs tracefs {TRACING}")
+    guest.run(f"cd {TRACING} && echo {names} >set_ftrace_filter && echo >trace && echo function >current_tracer")
+    yield counted
+    guest.run(f"echo 0 >{TRACING}/tracing_on")
+    for function in functions:
+        counted[function] = int(guest.out(f"grep -c ': {function} <-' {TRACING}/trace || true"))
+    guest.run(f"cd {TRACING} && echo nop >current_tracer && echo >set_ftrace_filter && echo 1 >tracing_on")
+
+
+@pytest.mark.parametrize("polled", [False, True])
+def test_requests_that_end_at_one_time_end_in_one_batch(boot: Boot, new_image: NewImage, polled: bool) -> None:
+    guest = boot([Controller([Namespace(new_image("disk", 16 * MIB))])], Machine(cpus=2),
+                 parameters="poll_queues=1" if polled else "")
+    disk = guest.disk()
+    assert "[none]" in guest.out(f"cat /sys/block/{disk}/queue/scheduler")
+    with calls(guest, ENDS) as seen:
+        fio(guest, [{"rw": "randread", "bs": "4k", "iodepth": 32, "iodepth_batch": 32, "size": "2m",
+                     "iodepth_batch_complete_min": 32, "ioengine": "io_uring", **({"hipri": 1} if polled else {})}],
+            filename=f"/dev/{disk}")
+    print("calls:", seen)
+    # 512 reads, 32 at a time. Reads of the page cache, if any, may end singly.
+    assert 512 // 32 <= seen["blk_mq_end_request_batch"] < 512 // 2
+    assert seen["blk_mq_end_request"] < 512 // 8
     assert_orderly(guest)
 
 

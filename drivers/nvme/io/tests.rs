@@ -159,6 +159,28 @@ mod cases {
     }
 
     #[test]
+    fn atomic_write_that_might_be_torn_is_refused_and_not_sent() -> Result {
+        let mut bench = Bench::new(c"nvme-atomic")?;
+        let write = bench.start(Kind::WriteAtomic, 0, 0, 8192)?;
+        assert_eq!(write.wait(), Some(BlockStatus::INVALID));
+        let write = bench.start(Kind::WriteAtomic, 8, 0, 4096)?;
+        let sent = bench.fetch()?;
+        assert_eq!((sent.opcode, sent.slba, sent.cdw12), (1, 8, 7));
+        assert_eq!(bench.end(sent.cid, &write)?, Some(BlockStatus::OK));
+        Ok(())
+    }
+
+    #[test]
+    fn read_ahead_is_not_worth_many_retries() -> Result {
+        let mut bench = Bench::new(c"nvme-ahead")?;
+        let read = bench.start(Kind::ReadAhead, 0, 0, 4096)?;
+        let sent = bench.fetch()?;
+        assert_eq!((sent.opcode, sent.cdw12), (2, 1 << 31 | 7));
+        assert_eq!(bench.end(sent.cid, &read)?, Some(BlockStatus::OK));
+        Ok(())
+    }
+
+    #[test]
     fn large_blocks_are_counted_in_blocks() -> Result {
         let mut bench = Bench::with(c"nvme-4k", 16, 12, LIST_WORDS)?;
         let read = bench.start(Kind::Read, 80, 0, 2 * PAGE_SIZE)?;

@@ -18,7 +18,10 @@ use kernel::{
 };
 use kernel_ext::{
     block::{
-        mq::{Discard, GenDisk, Limits, QueueKinds, Request, TagSet, TagSetConfig, Ticket},
+        mq::{
+            AtomicWrite, Discard, GenDisk, Limits, QueueKinds, Request, TagSet, TagSetConfig,
+            Ticket,
+        },
         Status as BlockStatus,
     },
     io::Mmio,
@@ -101,6 +104,13 @@ const LIMITS: Limits = Limits {
     }),
     max_write_zeroes: 1 << 20,
     write_zeroes_unmaps: true,
+    // More than the namespace can, so that it has something to refuse.
+    atomic: Some(AtomicWrite {
+        max: 8192,
+        boundary: 0,
+        unit_min: 512,
+        unit_max: 8192,
+    }),
     ..Limits::NONE
 };
 

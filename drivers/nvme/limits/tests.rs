@@ -46,9 +46,10 @@ fn limits(
         mappable,
         longest_transfer: 8 << 20,
         optimal_mapping: usize::MAX,
+        list_pages: 5,
     };
     let decision = decide(&claims, &format(12), Cap::from_raw(0), &host).map_err(|_| EINVAL)?;
-    Ok(for_block_layer(&decision.limits, None))
+    Ok(for_block_layer(&decision.limits))
 }
 
 #[kunit_tests(rnvme_limits)]

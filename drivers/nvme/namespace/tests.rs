@@ -9,6 +9,7 @@ use kernel::{prelude::*, sync::Arc};
 use nvme_proto::{
     dsm::DeallocateLimits,
     identify::NamespaceFormat,
+    queue_limits::AtomicWrite,
     retry::{RetryPolicy, DEFAULT_RETRIES},
     sgl::choice::DEFAULT_THRESHOLD,
 };
@@ -45,6 +46,12 @@ impl Namespace {
             format: format(lba_shift),
             deallocate: Some(DeallocateLimits::default()),
             zeroes_deallocate: true,
+            atomic: AtomicWrite {
+                max: 4096,
+                boundary: 0,
+                unit_min: 512,
+                unit_max: 4096,
+            },
             shared: Arc::new(shared, GFP_KERNEL)?,
         })
     }

@@ -32,6 +32,7 @@ static const blk_features_t EXT_BLK_FEAT_ATOMIC_WRITES = BLK_FEAT_ATOMIC_WRITES;
 static const blk_opf_t EXT_REQ_FUA = REQ_FUA;
 static const blk_opf_t EXT_REQ_PREFLUSH = REQ_PREFLUSH;
 static const blk_opf_t EXT_REQ_NOUNMAP = REQ_NOUNMAP;
+static const blk_opf_t EXT_REQ_ATOMIC = REQ_ATOMIC;
 static const blk_opf_t EXT_REQ_RAHEAD = REQ_RAHEAD;
 static const blk_opf_t EXT_REQ_FAILFAST_MASK = REQ_FAILFAST_MASK;
 static const req_flags_t EXT_RQF_DONTPREP = RQF_DONTPREP;

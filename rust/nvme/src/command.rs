@@ -97,6 +97,12 @@ pub const NSID_ALL: u32 = 0xffff_ffff;
 /// CDW12 of Read and Write: Force Unit Access (NVM 3.2.6).
 const FUA: u32 = 1 << 30;
 
+/// CDW12 of Read and Write: Limited Retry (NVM 3.2.4).
+const LIMITED_RETRY: u32 = 1 << 31;
+
+/// CDW13 of Read: Dataset Management, Access Frequency, speculative read (NVM 3.2.4).
+const SPECULATIVE_READ: u32 = 7;
+
 /// CDW12 of Write Zeroes: Deallocate (NVM 3.2.8).
 const DEAC: u32 = 1 << 25;
 
@@ -216,6 +222,20 @@ impl Command {
     pub fn write(nsid: u32, slba: u64, nlb0: u16, fua: bool) -> Self {
         let flags = if fua { FUA } else { 0 };
         Self::io(NvmOpcode::Write, nsid).with_range(slba, nlb0, flags)
+    }
+
+    /// A read or write that is not worth many retries of the controller's: Limited Retry (NVM 3.2.4).
+    #[inline]
+    pub fn with_limited_retry(mut self) -> Self {
+        self.cdw12 = U32::new(self.cdw12.get() | LIMITED_RETRY);
+        self
+    }
+
+    /// A read of what nobody waits for yet: a speculative one, by its Access Frequency (NVM 3.2.4).
+    #[inline]
+    pub fn with_speculation(mut self) -> Self {
+        self.cdw13 = U32::new(self.cdw13.get() | SPECULATIVE_READ);
+        self
     }
 
     /// Write Zeroes (NVM 3.2.8) of `nlb0 + 1` logical blocks from `slba` on; with `deac` it asks

@@ -6,7 +6,8 @@
 //! makes no sense is left out by itself, and [`Decision::ignored`] says why. All sizes are in
 //! bytes. `Documentation/limits.md` has the table.
 //!
-//! Relies on [`NamespaceFormat`] for a checked logical block.
+//! Relies on [`NamespaceFormat`] for a checked logical block, and on [`choice`] for what scatter
+//! gather lists change.
 
 use core::fmt;
 
@@ -16,6 +17,10 @@ use crate::identify::{
 };
 use crate::limits::transfer_limit;
 use crate::register::Cap;
+use crate::sgl::{
+    choice::{self, Queue},
+    SglSupport,
+};
 use crate::PAGE;
 
 mod atomic;
@@ -54,6 +59,8 @@ pub struct HostLimits {
     pub longest_transfer: u32,
     /// What the platform maps without slowing down.
     pub optimal_mapping: usize,
+    /// How many pages a list that describes memory has room in.
+    pub list_pages: usize,
 }
 
 /// What the queue of a disk can take.
@@ -139,6 +146,7 @@ pub fn decide(
         independent,
         ..
     } = *claims;
+    let sgl = SglSupport::parse(controller.sgls.get());
     let shift = format.lba_shift;
     let max_transfer = max_transfer(controller, format, cap, host)?;
     let optperf = namespace.optperf(controller.version());
@@ -157,8 +165,11 @@ pub fn decide(
         max_transfer,
         usual_transfer: usual_transfer(max_transfer, format, host),
         chunk,
-        max_segments: max_segments(max_transfer),
-        virt_boundary_mask: PAGE.wrapping_sub(1) as usize,
+        max_segments: match sgl {
+            Some(_) => choice::max_segments(sgl, Queue::Io, host.list_pages),
+            None => max_segments(max_transfer),
+        },
+        virt_boundary_mask: choice::virtual_boundary_mask(sgl, Queue::Io) as usize,
         // PRP entries point to dwords (Base 4.3.1).
         dma_alignment: 3,
         write_cache,
@@ -202,7 +213,7 @@ fn usual_transfer(max_transfer: u32, format: &NamespaceFormat, host: &HostLimits
     optimal.max(needed) & !needed.wrapping_sub(1)
 }
 
-/// A range of memory for each page, and one more for a start inside a page.
+/// With PRP entries: a range of memory for each page, and one more for a start inside a page.
 fn max_segments(max_transfer: u32) -> u16 {
     let segments = max_transfer.div_ceil(PAGE).saturating_add(1);
     u16::try_from(segments).unwrap_or(u16::MAX)

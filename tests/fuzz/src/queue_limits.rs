@@ -21,24 +21,28 @@ fn identify<const N: usize>(parts: [(usize, &[u8]); N]) -> [u8; 4096] {
     data
 }
 
-/// CAP, the host's three limits, which structures there are, and LBADS; then from Identify
+/// CAP, the host's three sizes, which structures there are and how many list pages, LBADS and SGLS;
+/// then from Identify
 /// Controller VER, ONCS, AWUPF, MDTS and VWC; the head of CNS 06h; NPDGL to NPDAL of CNS 05h; the
 /// head of CNS 08h; and what Identify Namespace has from NSFEAT on.
 pub(crate) fn queue_limits(data: &[u8]) {
     let mut input = Input::new(data);
     let cap = Cap::from_raw(input.u64());
-    let host = HostLimits {
+    let mut host = HostLimits {
         mappable: input.u32() as usize,
         longest_transfer: input.u32(),
         optimal_mapping: input.u32() as usize,
+        list_pages: 0,
     };
     let (given, lbads) = (input.u8(), input.u8());
+    host.list_pages = usize::from(given >> 3);
     let controller = identify([
         (80, &input.bytes::<4>()),
         (520, &input.bytes::<2>()),
         (528, &input.bytes::<2>()),
         (77, &input.bytes::<1>()),
         (525, &input.bytes::<1>()),
+        (536, &[lbads >> 3]),
     ]);
     let nvm_controller = identify([(0, &input.bytes::<24>())]);
     let nvm_namespace = identify([(268, &input.bytes::<20>())]);

@@ -194,6 +194,12 @@ impl<T: Operations> Request<T> {
         self.cmd_flags() & bindings::EXT_REQ_FAILFAST_MASK != 0
     }
 
+    /// Whether it must be written whole or not at all (`REQ_ATOMIC`).
+    #[inline]
+    pub fn atomic(&self) -> bool {
+        self.cmd_flags() & bindings::EXT_REQ_ATOMIC != 0
+    }
+
     /// Whether nobody waits for the data yet (`REQ_RAHEAD`).
     #[inline]
     pub fn reads_ahead(&self) -> bool {

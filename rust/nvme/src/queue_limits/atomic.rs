@@ -26,6 +26,23 @@ pub struct AtomicWrite {
     pub unit_max: u32,
 }
 
+impl AtomicWrite {
+    /// Whether a write of `bytes` bytes at 512-byte sector `sector` is one that is written whole or
+    /// not at all.
+    pub fn holds(&self, sector: u64, bytes: u32) -> bool {
+        if bytes == 0 || bytes > self.unit_max {
+            return false;
+        }
+        let first = sector.wrapping_shl(9);
+        let last = first.wrapping_add(u64::from(bytes.wrapping_sub(1)));
+        // A power of two, or 0: then the mask is empty.
+        let Some(mask) = self.boundary.checked_sub(1) else {
+            return true;
+        };
+        (first ^ last) & !u64::from(mask) == 0
+    }
+}
+
 /// What the namespace promises, as far as it can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Untorn {

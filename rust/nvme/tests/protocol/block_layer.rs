@@ -81,17 +81,18 @@ fn transfers(limits: &QueueLimits) -> Result<(), &'static str> {
         "a physical block takes several transfers",
     )?;
     check(
-        u64::from(limits.max_segments.saturating_sub(1)) * u64::from(PAGE) >= u64::from(most),
-        "transfers are split for their number of segments",
-    )?;
-    check(
         limits.dma_alignment != 0 && limits.dma_alignment <= PAGE,
         "the alignment is refused",
     )?;
-    check(
-        limits.virt_boundary_mask as u64 == u64::from(PAGE) - 1,
-        "PRP lists need page boundaries",
-    )
+    match limits.virt_boundary_mask {
+        // With scatter gather lists there may be many small segments, as many as there is room for.
+        0 => check(limits.max_segments != 0, "there may be no segment"),
+        4095 => check(
+            u64::from(limits.max_segments.saturating_sub(1)) * u64::from(PAGE) >= u64::from(most),
+            "transfers are split for their number of segments",
+        ),
+        _ => Err("PRP lists need page boundaries"),
+    }
 }
 
 fn deallocation(limits: &QueueLimits) -> Result<(), &'static str> {

@@ -80,6 +80,7 @@ fn limits(data: &[u8]) -> QueueLimits {
         mappable: usize::MAX,
         longest_transfer: u32::MAX,
         optimal_mapping: usize::MAX,
+        list_pages: 5,
     };
     let decision = decide(&claims, &format(data), Cap::from_raw(0), &host);
     decision.expect("must be accepted").limits

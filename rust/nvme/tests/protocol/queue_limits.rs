@@ -22,6 +22,7 @@ const ANY_HOST: HostLimits = HostLimits {
     mappable: usize::MAX,
     longest_transfer: 8 << 20,
     optimal_mapping: usize::MAX,
+    list_pages: 5,
 };
 
 /// All that a device says, to be changed by each story.
@@ -125,6 +126,19 @@ fn a_device_that_says_little_gets_plain_limits() {
     };
     assert_eq!(limits(9, |_| {}), expected);
     assert_eq!(limits(9, |device| device.modern = false), expected);
+}
+
+#[test]
+fn with_scatter_gather_lists_segments_may_begin_and_end_anywhere() {
+    let segments = |pages| {
+        let limits = limits(9, |device| {
+            device.controller.sgls = 1.into();
+            device.host.list_pages = pages;
+        });
+        assert_eq!(limits.virt_boundary_mask, 0);
+        limits.max_segments
+    };
+    assert_eq!((segments(0), segments(1), segments(5)), (1, 256, 1276));
 }
 
 #[test]
@@ -287,6 +301,16 @@ fn atomic_write(max: u32, boundary: u32, unit_max: u32) -> AtomicWrite {
         unit_min: 512,
         unit_max,
     }
+}
+
+#[test]
+fn atomic_writes_are_short_enough_and_cross_no_boundary() {
+    let plain = atomic_write(16384, 0, 16384);
+    assert!(plain.holds(31, 16384) && plain.holds(u64::MAX, 512));
+    assert!(!plain.holds(0, 16896) && !plain.holds(0, 0));
+    let bounded = atomic_write(16384, 32768, 16384);
+    assert!(bounded.holds(32, 16384) && bounded.holds(63, 512));
+    assert!(!bounded.holds(33, 16384) && !bounded.holds(63, 1024));
 }
 
 #[test]

@@ -44,6 +44,7 @@ fn hostile(lbads: u8, words: &[u16], bytes: &[u8], host: [u32; 3]) -> Device {
         namespace.nsfeat = byte();
         namespace.dlfeat = byte();
         device.controller.mdts = byte();
+        device.controller.sgls = u32::from(byte()).into();
         device.controller.vwc = byte();
         device.controller.oncs = word().into();
         device.controller.awupf = word().into();
@@ -62,6 +63,7 @@ fn hostile(lbads: u8, words: &[u16], bytes: &[u8], host: [u32; 3]) -> Device {
             mappable: host[0] as usize,
             longest_transfer: host[1],
             optimal_mapping: host[2] as usize,
+            list_pages: usize::from(byte()),
         };
     })
 }
@@ -69,7 +71,7 @@ fn hostile(lbads: u8, words: &[u16], bytes: &[u8], host: [u32; 3]) -> Device {
 #[test]
 fn the_block_layer_takes_what_any_device_says_and_no_promise_is_stretched() {
     let words = prop::collection::vec(field(), 16);
-    let bytes = prop::collection::vec(any::<u8>(), 20);
+    let bytes = prop::collection::vec(any::<u8>(), 22);
     let host = prop::array::uniform3(prop_oneof![any::<u32>(), 4096u32..1 << 20]);
     let inputs = (9u8..=16, words, bytes, host);
     for_all(20_000, inputs, |(lbads, words, bytes, host)| {
