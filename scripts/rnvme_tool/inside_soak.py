@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """`make soak`: what `make test` has no time for; its last results are kept in Documentation/results/soak.md.
 
-The tests marked `soak` run with many more rounds (ROUNDS bounds them) and samples on each kernel, and
-the fuzz targets for TIME each (10m unless told). Take an idle machine.
+The tests marked `soak` run with many more rounds (ROUNDS bounds them) and samples on each kernel, those
+of which `make test` draws one variant for the debug kernel run with all of them, and the fuzz targets for
+TIME each (10m unless told). Take an idle machine.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import List
 
 from . import inside, junit
 from .inside_fuzz import fuzz_cases, seconds_of
-from .inside_test import run_pytest
+from .inside_test import draw_seed, run_pytest
 from .junit import Case
 
 RESULTS = inside.PROJECT / "Documentation/results/soak.md"
@@ -26,13 +27,12 @@ TEST_SECONDS = 4 * 3600
 def run_soak() -> int:
     """Runs it all and writes the results, good or bad; status 1 when anything failed."""
     began = time.monotonic()
-    # One seed for all, so that a line of the results is enough to repeat them.
-    os.environ.setdefault("RNVME_SEED", str(int.from_bytes(os.urandom(4), "big")))
+    draw_seed()
     os.environ["RNVME_SOAK"] = "1"
     print("fuzzing", flush=True)
     cases = fuzz_cases(seconds_of(os.environ.get("TIME") or FUZZ_TIME))
     print("guests", flush=True)
-    cases += run_pytest(os.environ.get("TESTS", ""), ["-m", "soak", "-o", f"timeout={TEST_SECONDS}"])
+    cases += run_pytest(os.environ.get("TESTS", ""), ["-o", f"timeout={TEST_SECONDS}"])
     junit.write(inside.BUILD / "soak.xml", cases)
     passed, failed = junit.count(cases)
     RESULTS.parent.mkdir(parents=True, exist_ok=True)

@@ -31,6 +31,7 @@ NOTHING_PICKED = 5
 def run_tests() -> int:
     """Runs everything, or what TESTS picks; status 0 only when something ran and nothing failed."""
     words = os.environ.get("TESTS", "")
+    draw_seed()
     cases: List[Case] = []
     spent: List[Tuple[str, int, int, float]] = []
     for name, stage in STAGES:
@@ -53,6 +54,13 @@ def run_tests() -> int:
     (inside.BUILD / "test-result.txt").write_text(line + "\n")
     print(line, flush=True)
     return 1 if failed else 0
+
+
+def draw_seed() -> None:
+    """Sees to it that there is one seed for all that is drawn, so that a line of the log is enough to repeat it."""
+    if not os.environ.get("RNVME_SEED"):
+        os.environ["RNVME_SEED"] = str(int.from_bytes(os.urandom(4), "big"))
+    print(f"RNVME_SEED={os.environ['RNVME_SEED']}", flush=True)
 
 
 def cargo_stage(words: str) -> List[Case]:

@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, Generator, Iterator, List, Optional, Seq
 import pytest
 from harness import Boot, Controller, Guest, Machine, make_image
 from harness.machines import behind_strict_iommu, looking_for_leaks
+from harness.sample import all_but_one, soaking
 from harness.verdict import complaints
 from rnvme_tool import inside
 from rnvme_tool.kernel import DEBUG, STOCK, Kernel
@@ -32,11 +33,33 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item]) -> None:
-    """Leaves out the kernel that is not in this run. What fails fast comes first: tests without a guest, then stock."""
+    """Leaves out the kernel that is not in this run, and of a test's variants on the debug kernel all but one.
+
+    A soak has them all, and the tests marked `soak`; who names tests gets what they named. What fails fast comes
+    first: tests without a guest, then stock.
+    """
     order = ["", *(kernel.name for kernel in inside.kernels())]
     named = [(kernel_of(item), item) for item in items]
-    config.hook.pytest_deselected(items=[item for name, item in named if name not in order])
-    items[:] = [item for place in order for name, item in named if name == place]
+    chosen = [item for place in order for name, item in named if name == place]
+    variants = variants_on_debug(chosen)
+    if soaking():
+        every = {item for group in variants for item in group}
+        chosen = [item for item in chosen if item in every or item.get_closest_marker("soak")]
+    elif not config.getoption("keyword"):
+        spared = {item for group in variants for item in all_but_one(group, group[0].nodeid.split("[")[0])}
+        chosen = [item for item in chosen if item not in spared]
+    kept = set(chosen)
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = chosen
+
+
+def variants_on_debug(items: Sequence[pytest.Item]) -> List[List[pytest.Item]]:
+    """The variants of each test that has several on the debug kernel, unless each of them is a story of its own."""
+    groups: Dict[str, List[pytest.Item]] = {}
+    for item in items:
+        if kernel_of(item) == DEBUG and item.get_closest_marker("every_variant") is None:
+            groups.setdefault(item.nodeid.split("[")[0], []).append(item)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def kernel_of(item: pytest.Item) -> str:

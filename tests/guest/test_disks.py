@@ -133,7 +133,7 @@ def tar_of_many_files(path: pathlib.Path, count: int) -> Dict[str, str]:
 def test_thousands_of_files_survive_unmount_fsck_and_a_new_mount(boot: Boot, new_image: NewImage) -> None:
     archive, target = new_image("archive", 256 * MIB), new_image("target", 384 * MIB)
     guest = boot([Controller([Namespace(archive)]), Controller([Namespace(target, 4096)])])
-    count = rounds(guest, stock=10_000, debug=600, soak=10_000)
+    count = rounds(guest, stock=10_000, debug=300, soak=10_000)
     sums = tar_of_many_files(archive, count)
     disk = f"/dev/{guest.disk(1)}"
     guest.run(f"mkfs.ext4 -q {disk} && mount -t ext4 {disk} /mnt", 60)

@@ -60,6 +60,7 @@ def assert_only(reports: Sequence[Report], kind: str, word: str) -> None:
 
 @pytest.mark.debug_only
 @pytest.mark.expects_complaints
+@pytest.mark.every_variant
 @pytest.mark.parametrize("mistake,kind", [("use_after_free", "kasan"), ("lock_inversion", "lockdep")])
 def test_mistake_is_caught_by_name(boot: Boot, new_image: NewImage, self_test_module: str, mistake: str,
                                    kind: str) -> None:

@@ -32,6 +32,7 @@ def lines_of_function(source: str, name: str) -> List[int]:
 
 @pytest.mark.debug_only
 @pytest.mark.expects_complaints
+@pytest.mark.every_variant
 @pytest.mark.parametrize("mistake", ["warning", "rust_panic"])
 def test_real_report_is_read_with_file_and_line(boot: Boot, new_image: NewImage, kernel: Kernel, mistake: str) -> None:
     guest = boot([Controller([Namespace(new_image("disk", 16 * MIB))])], load=False)

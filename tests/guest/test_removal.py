@@ -167,7 +167,7 @@ def test_unbind_under_fio_ends_it_with_errors(boot: Boot, new_image: NewImage, f
 def test_pci_remove_under_io_with_an_open_holder_then_rescan(boot: Boot, new_image: NewImage) -> None:
     image = new_image("disk", 16 * MIB)
     guest = boot([Controller([Namespace(image)])])
-    for _ in range(3):
+    for _ in range(rounds(guest, stock=3, debug=1, soak=20)):
         disk, address = guest.disk(), guest.pci_address()
         holder = hold(guest, disk)
         job = endless_io(guest, disk)

@@ -7,7 +7,8 @@ import itertools
 import random
 from typing import Dict, List
 
-from harness.sample import each_value_once, pairs, pairwise
+import pytest
+from harness.sample import all_but_one, each_value_once, pairs, pairwise
 from rnvme_tool.machine import Option
 
 MATRIX: Dict[str, List[Option]] = {"block": [512, 4096], "size": ["4k", "20k", "512k"], "depth": [1, 2, 33, 1024],
@@ -35,3 +36,14 @@ def test_seed_draws_the_same_sample_again() -> None:
     for sample in (pairwise, each_value_once):
         assert sample(MATRIX, random.Random(3)) == sample(MATRIX, random.Random(3))
         assert sample(MATRIX, random.Random(3)) != sample(MATRIX, random.Random(4))
+
+
+def test_one_variant_is_drawn_by_the_seed_and_each_comes_to_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = ["a", "b", "c"]
+    drawn = set()
+    for seed in range(40):
+        monkeypatch.setenv("RNVME_SEED", str(seed))
+        left = all_but_one(cases, "test_story")
+        assert len(left) == 2 and left == all_but_one(cases, "test_story")
+        drawn |= set(cases) - set(left)
+    assert drawn == set(cases)

@@ -52,6 +52,12 @@ def some(cases: Sequence[T], kernel: Kernel, debug: int = 4) -> List[T]:
     return random.Random(seed()).sample(list(cases), debug)
 
 
+def all_but_one(cases: Sequence[T], name: str) -> List[T]:
+    """What is left of the cases called `name` when one is drawn: the same in each process of a run."""
+    drawn = random.Random(f"{os.environ.get('RNVME_SEED')} {name}").randrange(len(cases))
+    return [case for index, case in enumerate(cases) if index != drawn]
+
+
 def each_value_once(matrix: Mapping[str, Sequence[Option]], draw: random.Random) -> List[Row]:
     """As few rows as there are values in the longest column: every value is in one of them."""
     count = max(len(values) for values in matrix.values())
