@@ -69,7 +69,6 @@ def calls(guest: Guest, functions: Sequence[str]) -> Iterator[Dict[str, int]]:
     """Counts how often the kernel calls each of its functions meanwhile."""
     counted: Dict[str, int] = {}
     names = " ".join(functions)
-    guest.run(f"mountpoint -q {TRACING} || mount -t tracefs tracefs {TRACING}")
     guest.run(f"cd {TRACING} && echo {names} >set_ftrace_filter && echo >trace && echo function >current_tracer")
     yield counted
     guest.run(f"echo 0 >{TRACING}/tracing_on")
