@@ -18,15 +18,22 @@ import subprocess
 import tempfile
 from typing import Iterable, List, Set
 
+from .kernel import STOCK, Kernel
+
 PROJECT = pathlib.Path("/rnvme")
 SELFTESTS = pathlib.Path("/kernel/source/tools/testing/selftests")
 INIT = PROJECT / "scripts/guest/init"
 
 # What busybox has only in part, or not as the tests need it.
 PROGRAMS = """bash fio nvme kmod qemu-ga lsblk blkid sfdisk blockdev flock setsid setpriv taskset mkfs.ext4 e2fsck
-timeout blkdiscard fstrim fallocate dd stat sha256sum md5sum truncate cmp diff sort tr head tail cat cp ls""".split()
+timeout blkdiscard fstrim fallocate dd stat sha256sum md5sum truncate cmp diff sort tr head tail cat cp ls
+blkzone losetup mkswap swapon swapoff mkfs.xfs xfs_repair mkfs.btrfs btrfs mkzonefs lvm dmsetup mdadm
+cryptsetup""".split()
 KMOD_NAMES = "insmod rmmod modprobe lsmod modinfo depmod".split()
 MODULES = "ext4 nvme kyber-iosched bfq".split()
+# What stands on top of a disk; of these the debug kernel has only what is built in.
+STACK_MODULES = """xfs btrfs zonefs loop dm-mod dm-crypt xts aesni-intel raid1 nvmet nvmet-tcp nvme-tcp
+nvme-fabrics""".split()
 FOLDERS = """dev proc sys run tmp root mnt etc usr/bin usr/sbin usr/lib/rnvme usr/lib64
 var/run var/tmp kselftest""".split()
 
@@ -50,11 +57,11 @@ def make_base(output: pathlib.Path) -> None:
         pack(tree, output)
 
 
-def make_overlay(output: pathlib.Path, modules: pathlib.Path, module: pathlib.Path, self_test: pathlib.Path) -> None:
+def make_overlay(output: pathlib.Path, kernel: Kernel, module: pathlib.Path, self_test: pathlib.Path) -> None:
     """Writes this run's part: the kernel's modules, ours, and the tests that run in the guest."""
     with tempfile.TemporaryDirectory() as folder:
         tree = pathlib.Path(folder)
-        _add_modules(tree, modules)
+        _add_modules(tree, pathlib.Path(kernel.modules), MODULES + (STACK_MODULES if kernel.name == STOCK else []))
         for file, name in ((module, "rnvme.ko"), (self_test, "self_test/rnvme.ko")):
             if file.exists():
                 target = tree / "usr/lib/rnvme" / name
@@ -134,7 +141,7 @@ def _copy_resolved(library: str, tree: pathlib.Path) -> None:
     shutil.copy(os.path.realpath(library), target)
 
 
-def _add_modules(tree: pathlib.Path, source: pathlib.Path) -> None:
+def _add_modules(tree: pathlib.Path, source: pathlib.Path, names: List[str]) -> None:
     needs = {}
     for line in (source / "modules.dep").read_text().splitlines():
         path, _, rest = line.partition(":")
@@ -142,7 +149,7 @@ def _add_modules(tree: pathlib.Path, source: pathlib.Path) -> None:
     target = tree / "usr/lib/modules" / source.name
     target.mkdir(parents=True)
     builtin = (source / "modules.builtin").read_text()
-    for name in MODULES:
+    for name in names:
         if f"/{name}.ko" in builtin:
             continue
         for path in needs[name]:

@@ -61,7 +61,7 @@ def make_initrd(of: Kernel) -> pathlib.Path:
     with locked(whole.with_suffix(".lock"), "the initramfs"):
         if not whole.exists():
             overlay, unfinished = whole.with_suffix(".overlay"), whole.with_suffix(".new")
-            guest_image.make_overlay(overlay, pathlib.Path(of.modules), module(of), self_test_module(of))
+            guest_image.make_overlay(overlay, of, module(of), self_test_module(of))
             guest_image.join([pathlib.Path(os.environ["RNVME_GUEST_IMAGE"]), overlay], unfinished)
             overlay.unlink()
             unfinished.rename(whole)

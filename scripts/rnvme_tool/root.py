@@ -50,7 +50,9 @@ CHECKERS = """python3 python3-pytest python3-pytest-xdist python3-pytest-timeout
 mypy shellcheck""".split()
 GUEST = """qemu-system-x86 qemu-utils qemu-guest-agent busybox-static bash fio nvme-cli e2fsprogs
 fdisk util-linux""".split()
-PACKAGES = TOOLCHAIN + CHECKERS + GUEST
+# What a disk's users put on top of it.
+STACKS = "xfsprogs btrfs-progs zonefs-tools lvm2 dmsetup mdadm cryptsetup-bin".split()
+PACKAGES = TOOLCHAIN + CHECKERS + GUEST + STACKS
 
 KEYRING = pathlib.Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 COMPILERS = "rustc bindgen gcc-14 clang lld llvm pahole".split()
