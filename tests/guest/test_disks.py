@@ -18,7 +18,7 @@ from typing import Callable, Dict
 
 import pytest
 from harness import Boot, Controller, Guest, Machine, Namespace
-from harness.observe import MIB, assert_orderly, guest_sum, host_sum, reads_well, seeded
+from harness.observe import MIB, assert_orderly, fio_command, guest_sum, host_sum, reads_well, seeded, verified
 from harness.sample import rounds
 
 pytestmark = pytest.mark.io_suite
@@ -146,6 +146,28 @@ def test_thousands_of_files_survive_unmount_fsck_and_a_new_mount(boot: Boot, new
     assert len(found) == count
     assert found == sums
     guest.run("umount /mnt")
+    assert_orderly(guest)
+
+
+def test_namespace_that_controllers_share_is_a_disk_of_each(boot: Boot, new_image: NewImage) -> None:
+    image = new_image("shared", 16 * MIB)
+    # The second controller has what the first one's namespace is to all of the subsystem.
+    both = [Controller(namespaces, serial="both", options={"subsys": "both"}) for namespaces in ([Namespace(image)], [])]
+    guest = boot(both, Machine(qemu_args=["-device", "nvme-subsys,id=both,nqn=both"], cold=True), disks=2)
+    disks = [guest.disk(0), guest.disk(1)]
+    assert disks[0] != disks[1]
+    # Each writes a half of its own at the same time; both see all of it.
+    halves = [guest.spawn(fio_command([{"rw": "randwrite", "bs": "16k", "iodepth": 8, "size": "8m"}],
+                                      filename=f"/dev/{disk}", offset=f"{8 * half}m", verify="crc32c"))
+              for half, disk in enumerate(disks)]
+    for half in halves:
+        half.wait(60).check()
+    assert guest_sum(guest, disks[0]) == guest_sum(guest, disks[1]) == host_sum(image)
+    # One controller goes, and what the other has is still there.
+    guest.run(f"echo 1 >/sys/bus/pci/devices/{guest.pci_address(0)}/remove")
+    assert guest.disks() == [disks[1]]
+    verified(guest, disks[1], [{"bs": "64k", "iodepth": 8, "size": "2m"}])
+    assert guest_sum(guest, disks[1]) == host_sum(image)
     assert_orderly(guest)
 
 
