@@ -152,7 +152,7 @@ def test_thousands_of_files_survive_unmount_fsck_and_a_new_mount(boot: Boot, new
 def test_namespace_that_controllers_share_is_a_disk_of_each(boot: Boot, new_image: NewImage) -> None:
     image = new_image("shared", 16 * MIB)
     # The second controller has what the first one's namespace is to all of the subsystem.
-    both = [Controller(namespaces, serial="both", options={"subsys": "both"}) for namespaces in ([Namespace(image)], [])]
+    both = [Controller(own, serial="both", options={"subsys": "both"}) for own in ([Namespace(image)], [])]
     guest = boot(both, Machine(qemu_args=["-device", "nvme-subsys,id=both,nqn=both"], cold=True), disks=2)
     disks = [guest.disk(0), guest.disk(1)]
     assert disks[0] != disks[1]
