@@ -260,8 +260,8 @@ class Guest:
 
     def load(self, parameters: str = "") -> None:
         """Loads the driver under test; its stock counterpart comes by modprobe."""
-        line = f"insmod {MODULE}" if self.driver == "rnvme" else f"modprobe {self.driver}"
-        self.run(f"{line} {parameters}".strip(), timeout=60)
+        line = ["insmod", MODULE] if self.driver == "rnvme" else ["modprobe", self.driver]
+        self.run(line + parameters.split(), timeout=60)
 
     def unload(self) -> None:
         """Removes the driver under test."""
@@ -269,12 +269,15 @@ class Guest:
 
     def disks(self) -> List[str]:
         """The names of the disks of the driver under test, without /dev/."""
-        return [name for name in self.out("ls /sys/block").split() if re.fullmatch(self.driver + r"\d+n\d+", name)]
+        return self._ours(self.out(["ls", "/sys/block"]))
+
+    def _ours(self, names: str) -> List[str]:
+        return [name for name in names.split() if re.fullmatch(self.driver + r"\d+n\d+", name)]
 
     def pci_address(self, controller: int = 0) -> str:
         """The controller's PCI address, such as 0000:01:00.0."""
         port = root_port(controller)
-        names = self.out(f"ls /sys/bus/pci/devices/{port}").split()
+        names = self.out(["ls", f"/sys/bus/pci/devices/{port}"]).split()
         found = [name for name in names if re.fullmatch(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", name)]
         if len(found) != 1:
             raise GuestFailure(f"behind root port {port} one device was expected, there are {found}")
@@ -284,22 +287,24 @@ class Guest:
         """The name of one namespace's disk, without /dev/. Controllers may be numbered in any order."""
         for line in self.out(DESCRIBE_DISKS).splitlines():
             name, found, device = line.split()
-            if name in self.disks() and found == str(nsid) and f"/{root_port(controller)}/" in device:
+            if self._ours(name) and found == str(nsid) and f"/{root_port(controller)}/" in device:
                 return name
         raise GuestFailure(f"controller {controller} has no disk for namespace {nsid}; there are: {self.disks()}")
 
     def await_disks(self, count: int, timeout: float = 30) -> List[str]:
         """Waits until the driver has made `count` disks."""
         wait = f"until [ $(ls /sys/block | grep -c '^{self.driver}[0-9]*n[0-9]*$') -ge {count} ]; do sleep 0.05; done"
-        self.run(f"timeout {timeout:g} bash -c {shlex.quote(wait)}", timeout + 10, check=False)
-        names = self.disks()
+        line = f"timeout {timeout:g} bash -c {shlex.quote(wait)}; ls /sys/block"
+        names = self._ours(self.run(line, timeout + 10, check=False).out)
         if len(names) < count:
             raise GuestFailure(f"{count} disks were expected within {timeout:g} s, there are {names}")
         return names
 
     def dmesg(self) -> str:
-        """The kernel's log."""
-        return self.out("dmesg")
+        """The kernel's log, which is kept in the guest's folder as well."""
+        log = self.out(["dmesg"])
+        (self.folder / "dmesg.log").write_text(log)
+        return log
 
     def serial(self) -> str:
         """What came over the serial console so far."""
@@ -441,7 +446,7 @@ class Job:
         """Waits for the end; a command still running then is an error that shows the blocked tasks."""
         deadline = time.monotonic() + timeout
         # The agent tells nobody when a command ends: it must be asked, soon at first and then less often.
-        for pause in itertools.chain((0.01, 0.02, 0.05, 0.1), itertools.repeat(0.2)):
+        for pause in itertools.chain((0.01, 0.02, 0.04), itertools.repeat(0.08, 10), itertools.repeat(0.2)):
             result = self.poll()
             if result is not None:
                 return result

@@ -130,14 +130,17 @@ def boot(request: pytest.FixtureRequest, folder: pathlib.Path, kernel: Kernel) -
         return guest
 
     found: List[str] = []
+    unread = guests
     try:
         yield boot_one
         if request.node.get_closest_marker("expects_complaints") is None:
             known = request.node.get_closest_marker("known_report")
             found = [text for guest in guests for text in complaints(guest, known.args[0] if known else "")]
+            unread = []
     finally:
-        for guest in guests:
+        for guest in unread:
             _keep_log(guest)
+        for guest in guests:
             guest.close()
     if found:
         pytest.fail("the kernel complained:\n" + "\n".join(found))
@@ -146,7 +149,7 @@ def boot(request: pytest.FixtureRequest, folder: pathlib.Path, kernel: Kernel) -
 def _keep_log(guest: Guest) -> None:
     if guest.running:
         try:
-            (guest.folder / "dmesg.log").write_text(guest.dmesg())
+            guest.dmesg()
         except Exception as error:  # A hung guest must not hide the test's own failure.
             (guest.folder / "dmesg.log").write_text(f"not to be had: {error}\n")
 
