@@ -6,19 +6,20 @@ from __future__ import annotations
 import pathlib
 import re
 import shutil
-from typing import Any, Callable, Dict, Generator, Iterator, List, Optional, Sequence
+from typing import Any, Callable, Dict, Generator, Iterator, List, Optional, Sequence, Tuple
 
 import pytest
 from harness import Boot, Controller, Guest, Machine, make_image
-from harness.machines import behind_strict_iommu, looking_for_leaks
-from harness.sample import all_but_one, soaking
+from harness.machines import behind_strict_iommu, looking_for_leaks, with_bounce_buffers
+from harness.sample import left_out, soaking
 from harness.verdict import complaints
 from rnvme_tool import inside
 from rnvme_tool.kernel import DEBUG, STOCK, Kernel
 from rnvme_tool.snapshots import Snapshots
 
-# What is added to the kernel's name where a guest's controllers are behind a strict IOMMU.
-BEHIND_IOMMU = "-iommu"
+# What is added to the kernel's name where a guest's controllers are behind a strict IOMMU, or all data is bounced.
+BEHIND_IOMMU, BOUNCED = "-iommu", "-bounced"
+VARIANTS = {BEHIND_IOMMU: behind_strict_iommu, BOUNCED: with_bounce_buffers}
 REPORTS = pytest.StashKey[Dict[str, pytest.TestReport]]()
 
 
@@ -27,45 +28,58 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "kernel" in metafunc.fixturenames:
         marks = {mark.name for mark in metafunc.definition.iter_markers()}
         names = [name for name in (STOCK, DEBUG) if not marks & {"stock_only", "debug_only"} or f"{name}_only" in marks]
-        if "io_suite" in marks and "no_iommu" not in marks:
-            names = [name + BEHIND_IOMMU if name == DEBUG else name for name in names]
-        metafunc.parametrize("kernel", names, indirect=True, ids=names)
+        chosen: List[Any] = names
+        if "io_suite" in marks and "one_machine" not in marks:
+            chosen = [name + BEHIND_IOMMU if name == DEBUG and "no_iommu" not in marks else name for name in names]
+            if STOCK in names:
+                # A soak has them all.
+                chosen.append(pytest.param(STOCK + BOUNCED, marks=[pytest.mark.soak] if soaking() else []))
+        metafunc.parametrize("kernel", chosen, indirect=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item]) -> None:
-    """Leaves out the kernel that is not in this run, and of a test's variants on the debug kernel all but one.
+    """Leaves out the kernel that is not in this run, and what `make test` draws no lot for.
 
-    A soak has them all, and the tests marked `soak`; who names tests gets what they named. What fails fast comes
-    first: tests without a guest, then stock.
+    On the debug kernel and with bounce buffers that is all but one of a test's variants, and with bounce buffers
+    two of three tests. A soak has them all, and the tests marked `soak`; who names tests gets what they named. What
+    fails fast comes first: tests without a guest, then stock.
     """
     order = ["", *(kernel.name for kernel in inside.kernels())]
     named = [(kernel_of(item), item) for item in items]
     chosen = [item for place in order for name, item in named if name == place]
-    variants = variants_on_debug(chosen)
+    told = stories(chosen, lambda item: kernel_of(item) == DEBUG)
+    bounced = stories(chosen, lambda item: machine_of(item)[1] == BOUNCED)
     if soaking():
-        every = {item for group in variants for item in group}
+        every = {item for group in told if len(group) > 1 for item in group}
         chosen = [item for item in chosen if item in every or item.get_closest_marker("soak")]
     elif not config.getoption("keyword"):
-        spared = {item for group in variants for item in all_but_one(group, group[0].nodeid.split("[")[0])}
+        spared = {item for group in told + bounced for item in left_out(group, 1, group[0].nodeid.split("[")[0])}
+        spared |= {item for group in left_out(bounced, len(bounced) // 3, BOUNCED) for item in group}
         chosen = [item for item in chosen if item not in spared]
     kept = set(chosen)
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = chosen
 
 
-def variants_on_debug(items: Sequence[pytest.Item]) -> List[List[pytest.Item]]:
-    """The variants of each test that has several on the debug kernel, unless each of them is a story of its own."""
+def stories(items: Sequence[pytest.Item], where: Callable[[pytest.Item], bool]) -> List[List[pytest.Item]]:
+    """The variants of each test on some machine, unless each of them is a story of its own."""
     groups: Dict[str, List[pytest.Item]] = {}
     for item in items:
-        if kernel_of(item) == DEBUG and item.get_closest_marker("every_variant") is None:
+        if where(item) and item.get_closest_marker("every_variant") is None:
             groups.setdefault(item.nodeid.split("[")[0], []).append(item)
-    return [group for group in groups.values() if len(group) > 1]
+    return list(groups.values())
 
 
 def kernel_of(item: pytest.Item) -> str:
     """The name of the kernel that a test runs on; empty for one without a guest."""
+    return machine_of(item)[0]
+
+
+def machine_of(item: pytest.Item) -> Tuple[str, str]:
+    """The name of a test's kernel, and what is added to it; both empty for a test without a guest."""
     callspec = getattr(item, "callspec", None)
-    return str(callspec.params.get("kernel", "")).replace(BEHIND_IOMMU, "") if callspec else ""
+    name, dash, variant = str(callspec.params.get("kernel", "") if callspec else "").partition("-")
+    return name, dash + variant
 
 
 @pytest.hookimpl(wrapper=True)
@@ -112,14 +126,14 @@ def boot(request: pytest.FixtureRequest, folder: pathlib.Path, kernel: Kernel) -
     """Starts guests for one test, and ends them with it."""
     guests: List[Guest] = []
     snapshots = Snapshots(inside.BUILD / "snapshots", inside.driver())
-    iommu = BEHIND_IOMMU in request.node.callspec.params["kernel"]
+    variant = VARIANTS.get(machine_of(request.node)[1])
 
     def boot_one(controllers: Sequence[Controller] = (), machine: Optional[Machine] = None, load: bool = True,
                  parameters: str = "", disks: Optional[int] = None) -> Guest:
         chosen = machine or Machine()
-        # One with a command line of its own is about something that an IOMMU would change.
-        if iommu and not chosen.kernel_args:
-            chosen = behind_strict_iommu(chosen)
+        # One with a command line of its own is about something that another one would change.
+        if variant and not chosen.kernel_args:
+            chosen = variant(chosen)
         if kernel.name == DEBUG and request.node.get_closest_marker("leaks"):
             chosen = looking_for_leaks(chosen)
         home = folder / f"guest{len(guests)}"

@@ -153,6 +153,7 @@ def test_many_jobs_on_every_cpu_complete_every_command_once(boot: Boot, new_imag
     assert_orderly(guest)
 
 
+@pytest.mark.one_machine
 @pytest.mark.parametrize("machine,in_use", [
     (behind_strict_iommu, "[ -e /sys/bus/pci/devices/{address}/iommu_group ]"),
     # Nothing but the bounce buffer's longest stretch keeps transfers of a controller that takes 2 MiB so short.

@@ -9,9 +9,13 @@ from __future__ import annotations
 import dataclasses
 from typing import Optional
 
+from rnvme_tool.guest import Guest
 from rnvme_tool.machine import Machine
 
 IOMMU = "intel-iommu,intremap=on"
+BOUNCE = "swiotlb=force"
+# The longest stretch of the bounce buffer, less what keeps an address's place in its page.
+BOUNCED_KIB = 252
 
 
 def behind_strict_iommu(machine: Optional[Machine] = None) -> Machine:
@@ -27,7 +31,12 @@ def behind_strict_iommu(machine: Optional[Machine] = None) -> Machine:
 def with_bounce_buffers(machine: Optional[Machine] = None) -> Machine:
     """With all data copied through the bounce buffer."""
     base = machine or Machine()
-    return dataclasses.replace(base, kernel_args=_with(base, "swiotlb=force"))
+    return dataclasses.replace(base, kernel_args=_with(base, BOUNCE))
+
+
+def bounced(guest: Guest) -> bool:
+    """Whether this guest copies all data through the bounce buffer."""
+    return BOUNCE in guest.machine.kernel_args
 
 
 def looking_for_leaks(machine: Optional[Machine] = None) -> Machine:
@@ -43,3 +52,8 @@ def looking_for_leaks(machine: Optional[Machine] = None) -> Machine:
 
 def _with(machine: Machine, kernel_args: str) -> str:
     return f"{machine.kernel_args} {kernel_args}".strip()
+
+
+def longest_transfer(guest: Guest, kib: int) -> int:
+    """How much of a transfer that the controller takes goes in one command on this machine, in KiB."""
+    return min(kib, BOUNCED_KIB) if bounced(guest) else kib

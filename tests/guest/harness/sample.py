@@ -15,6 +15,8 @@ from rnvme_tool.guest import Guest
 from rnvme_tool.kernel import DEBUG, Kernel
 from rnvme_tool.machine import Option
 
+from .machines import bounced
+
 CANDIDATES = 20
 Row = Dict[str, Option]
 T = TypeVar("T")
@@ -35,7 +37,12 @@ def rounds(guest: Guest, stock: int, debug: int, soak: int) -> int:
     """How often to repeat something: the debug kernel takes several times as long for each round."""
     if soaking():
         return min(soak, most_rounds())
-    return debug if guest.kernel.name == DEBUG else stock
+    return debug if takes_a_sample(guest) else stock
+
+
+def takes_a_sample(guest: Guest) -> bool:
+    """Whether a story is told shortly in this guest: it is slow, or another one tells the same in full."""
+    return not soaking() and (guest.kernel.name == DEBUG or bounced(guest))
 
 
 def seed() -> int:
@@ -52,10 +59,11 @@ def some(cases: Sequence[T], kernel: Kernel, debug: int = 4) -> List[T]:
     return random.Random(seed()).sample(list(cases), debug)
 
 
-def all_but_one(cases: Sequence[T], name: str) -> List[T]:
-    """What is left of the cases called `name` when one is drawn: the same in each process of a run."""
-    drawn = random.Random(f"{os.environ.get('RNVME_SEED')} {name}").randrange(len(cases))
-    return [case for index, case in enumerate(cases) if index != drawn]
+def left_out(cases: Sequence[T], count: int, name: str) -> List[T]:
+    """What is left of the cases called `name` when `count` are drawn: the same in each process of a run."""
+    draw = random.Random(f"{os.environ.get('RNVME_SEED')} {name}")
+    drawn = set(draw.sample(range(len(cases)), min(count, len(cases))))
+    return [case for index, case in enumerate(cases) if index not in drawn]
 
 
 def each_value_once(matrix: Mapping[str, Sequence[Option]], draw: random.Random) -> List[Row]:
