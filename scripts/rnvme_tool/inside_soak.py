@@ -2,8 +2,8 @@
 """`make soak`: what `make test` has no time for; its last results are kept in Documentation/results/soak.md.
 
 The tests marked `soak` run with many more rounds (ROUNDS bounds them) and samples on each kernel, those
-of which `make test` draws one variant for the debug kernel run with all of them, and the fuzz targets for
-TIME each (10m unless told). Take an idle machine.
+of which `make test` draws a lot run with all variants, the fuzz targets for TIME each (10m unless told), and
+everything changes at once under I/O on the debug kernel for MINUTES (30). Take an idle machine.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from .junit import Case
 
 RESULTS = inside.PROJECT / "Documentation/results/soak.md"
 FUZZ_TIME = "10m"
+# How long everything changes at once under I/O (tests/guest/test_under_load.py).
+MINUTES = "30"
 # No test of a soak may outlive this.
 TEST_SECONDS = 4 * 3600
 
@@ -29,6 +31,7 @@ def run_soak() -> int:
     began = time.monotonic()
     draw_seed()
     os.environ["RNVME_SOAK"] = "1"
+    os.environ["MINUTES"] = os.environ.get("MINUTES") or MINUTES
     print("fuzzing", flush=True)
     cases = fuzz_cases(seconds_of(os.environ.get("TIME") or FUZZ_TIME))
     print("guests", flush=True)
@@ -52,6 +55,7 @@ def report(cases: List[Case], seconds: float) -> str:
         f"- date: {datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M} UTC, {seconds / 60:.0f} minutes on "
         f"{os.cpu_count()} CPUs",
         f"- at most {os.environ.get('ROUNDS') or 'as many as there are'} rounds of a story, "
-        f"{os.environ.get('TIME') or FUZZ_TIME} a fuzz target",
+        f"{os.environ.get('TIME') or FUZZ_TIME} a fuzz target, {os.environ['MINUTES']} minutes of "
+        "everything at once",
         f"- commit: {inside.commit()}", f"- kernels: {kernels}", f"- seed: RNVME_SEED={os.environ['RNVME_SEED']}", "",
         "| test | outcome | time | figures |", "|---|---|---|---|", *rows, ""])
