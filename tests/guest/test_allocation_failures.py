@@ -13,12 +13,24 @@ import json
 import pathlib
 import random
 import re
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Set, Tuple
 
 import pytest
-from harness import Boot, Controller, Guest, Namespace
+from harness import Boot, Controller, Guest, Machine, Namespace
 from harness.machines import looking_for_leaks
-from harness.observe import MIB, assert_orderly, fio_command, guest_sum, host_sum, verified
+from harness.observe import (
+    MIB,
+    Trace,
+    assert_orderly,
+    fio_command,
+    guest_sum,
+    host_sum,
+    seeded,
+    traced,
+    verified,
+    watch,
+)
+from harness.programs import put_program
 from harness.sample import seed, soaking
 from harness.verdict import KMEMLEAK
 from rnvme_tool.log_net import ASK_NET, Report, net_faults, read_leaks, read_reports
@@ -183,6 +195,49 @@ def test_writes_that_succeed_while_memory_is_short_are_all_there(boot: Boot, new
     assert_orderly(guest)
     guest.unload()
     assert_nothing_reported_or_lost(guest)
+
+
+# Every allocation for a discard's ranges fails: the stack tells which they are.
+NO_RANGES = """cd /sys/kernel/debug/failslab
+set -- $(sort /proc/kallsyms | grep -A 1 'rnvme7discard7prepare[[:space:]]' | cut -d ' ' -f 1)
+echo 0x$1 >require-start; echo 0x$2 >require-end
+echo N >ignore-gfp-wait; echo N >cache-filter; echo N >task-filter; echo 1 >verbose
+echo -1 >times; echo 100 >probability"""
+
+
+def places_of_ranges(trace: Trace) -> Set[str]:
+    """Where in memory the device was told to find discards' ranges; other commands of the trace have no data."""
+    return {found[1] for line in trace.of("pci_nvme_map_prp") if (found := re.search(r" prp1 (0x[0-9a-f]+)", line))}
+
+
+@pytest.mark.debug_only
+def test_discards_without_memory_share_the_spare_page_and_all_succeed(boot: Boot, new_image: NewImage,
+                                                                      folder: pathlib.Path) -> None:
+    image = new_image("disk", 32 * MIB)
+    expected = bytearray(seeded(image, seed=14))
+    guest = boot([Controller([Namespace(image)])], Machine(process_args=traced(folder)))
+    disk = guest.disk()
+    program = put_program(guest, "discard_together")
+    guest.run(NO_RANGES)
+    found: List[Set[str]] = []
+    # Unmerged, 64 come at once: one has the spare page, the others wait for it. Merged, all of their ranges fit it.
+    for first, nomerges, commands in ((0, 2, 64), (8 * MIB, 0, 1), (16 * MIB, 0, 1)):
+        if len(found) == 2:
+            # With memory there again, a discard gets a page of its own.
+            guest.run("echo 0 >/sys/kernel/debug/failslab/probability")
+        guest.run(f"echo {nomerges} >/sys/block/{disk}/queue/nomerges")
+        with watch(guest, folder, "pci_nvme_dsm", "pci_nvme_map_prp") as trace:
+            guest.run(f"{program} /dev/{disk} {first} {16 << 10} {64 << 10} 64", 60)
+        found.append(places_of_ranges(trace))
+        print(f"{len(trace.of('pci_nvme_dsm'))} discards, whose ranges were at", found[-1])
+        assert len(trace.of("pci_nvme_dsm")) == commands and len(found[-1]) == 1
+        for at in range(first, first + (4 << 20), 64 << 10):
+            expected[at:at + (16 << 10)] = bytes(16 << 10)
+    assert found[0] == found[1] != found[2], found
+    assert guest.dmesg().count("FAULT_INJECTION: forcing a failure") > 0
+    assert image.read_bytes() == bytes(expected)
+    assert_orderly(guest)
+    guest.unload()
 
 
 INSMOD = """cd /sys/kernel/debug
