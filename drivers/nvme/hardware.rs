@@ -14,7 +14,7 @@ use crate::{
     counters::Counters,
     doorbell::ShadowBuffers,
     instance::Instance,
-    io_queue::{Completions, IoQueue, ListPools},
+    io_queue::{Completions, IoQueue, ListPools, NodePools},
     module_parameters,
     registers::Registers,
     show::Show,
@@ -22,6 +22,7 @@ use crate::{
 use kernel::{device::Bound, pci, prelude::*, str::CString, sync::Arc};
 use kernel_ext::{
     irq::{Line, Vectors},
+    numa::Node,
     pci::{self as pci_ext, InterruptLine},
 };
 use nvme_proto::{
@@ -184,7 +185,7 @@ impl<'bound> Hardware<'bound> {
         &mut self,
         entries: u16,
         vector: Option<u16>,
-        pools: &ListPools,
+        pools: ListPools,
         counters: &Arc<Counters>,
     ) -> Result<(), AdminError> {
         let qid = u16::try_from(self.pairs.len())
@@ -196,7 +197,7 @@ impl<'bound> Hardware<'bound> {
             &self.registers,
             qid,
             entries,
-            pools.clone(),
+            pools,
             counters.clone(),
             self.shadow.as_ref(),
         )?;
@@ -232,7 +233,7 @@ impl<'bound> Hardware<'bound> {
         plan: QueuePlan,
         entries: u16,
         vectors: &Arc<Vectors>,
-        pools: &ListPools,
+        pools: &mut NodePools,
         instance: &Instance,
         counters: &Arc<Counters>,
     ) -> Result<u16> {
@@ -244,6 +245,11 @@ impl<'bound> Hardware<'bound> {
                 (false, 1) => Some(0),
                 (false, _) => Some(qid),
             };
+            let node = match vector {
+                Some(vector) => vectors.node(self.pdev, vector.into()),
+                None => Node::of_spread_queue(plan.polled_index(qid).into(), plan.poll.into()),
+            };
+            let pools = pools.of_node(self.pdev.as_ref(), node)?;
             match self.create_queue(entries, vector, pools, counters) {
                 Ok(()) => {}
                 Err(AdminError::Status(status)) => {
@@ -299,7 +305,7 @@ impl<'bound> Hardware<'bound> {
         };
         let depth = module_parameters::io_queue_depth.value();
         let entries = queue_entries(cap, depth).map_err(|_| ENODEV)?;
-        let pools = ListPools::new(pdev.as_ref())?;
+        let mut pools = NodePools::new();
         let mut planned = wish.total(fit.min(granted));
         loop {
             // A vector per I/O queue that is not polled, and one for the admin queue.
@@ -311,7 +317,7 @@ impl<'bound> Hardware<'bound> {
             let name = CString::try_from_fmt(fmt!("{instance}q0"))?;
             self.admin.use_interrupt(pdev, &vectors, 0, name)?;
             let created =
-                self.create_queues(plan, entries, &vectors, &pools, instance, counters)?;
+                self.create_queues(plan, entries, &vectors, &mut pools, instance, counters)?;
             if created == plan.total() {
                 self.plan = plan;
                 dev_info!(

@@ -17,6 +17,7 @@ use kernel::{
     device::{Bound, Device},
     new_spinlock,
     prelude::*,
+    str::CString,
     sync::{Arc, SpinLock},
 };
 use kernel_ext::{
@@ -26,6 +27,7 @@ use kernel_ext::{
     },
     dma::Pool,
     irq::Handler,
+    numa::Node,
 };
 use nvme_proto::{
     cid::CommandId,
@@ -68,7 +70,7 @@ pub(crate) fn longest_transfer() -> u32 {
     }
 }
 
-/// Memory for PRP lists, shared by the queues of a controller.
+/// Memory for the lists of the queues of one NUMA node.
 #[derive(Clone)]
 pub(crate) struct ListPools {
     /// For lists of up to [`SHORT_LIST_WORDS`] entries.
@@ -80,12 +82,35 @@ pub(crate) struct ListPools {
 }
 
 impl ListPools {
-    pub(crate) fn new(dev: &Device<Bound>) -> Result<Self> {
+    /// Pools for the CPUs of `node`. May sleep; `ENOMEM`.
+    pub(crate) fn new(dev: &Device<Bound>, node: Node) -> Result<Self> {
+        let short = CString::try_from_fmt(fmt!("rnvme short lists {node}"))?;
+        let page = CString::try_from_fmt(fmt!("rnvme list pages {node}"))?;
         Ok(ListPools {
-            short: Pool::new(dev, c"rnvme short PRP lists", SHORT_LIST_WORDS)?,
-            page: Pool::new(dev, c"rnvme PRP list pages", LIST_WORDS)?,
+            short: Pool::new(dev, &short, SHORT_LIST_WORDS, node)?,
+            page: Pool::new(dev, &page, LIST_WORDS, node)?,
             first_room: list_room(),
         })
+    }
+}
+
+/// The pools of a controller: two for each NUMA node that has queues, so that CPUs of different
+/// nodes share none.
+pub(crate) struct NodePools(KVec<(Node, ListPools)>);
+
+impl NodePools {
+    pub(crate) fn new() -> Self {
+        NodePools(KVec::new())
+    }
+
+    /// The pools for queues of `node`, made when they are first asked for. May sleep; `ENOMEM`.
+    pub(crate) fn of_node(&mut self, dev: &Device<Bound>, node: Node) -> Result<ListPools> {
+        if let Some((_, pools)) = self.0.iter().find(|(known, _)| *known == node) {
+            return Ok(pools.clone());
+        }
+        let pools = ListPools::new(dev, node)?;
+        self.0.push((node, pools.clone()), GFP_KERNEL)?;
+        Ok(pools)
     }
 }
 

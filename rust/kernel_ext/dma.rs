@@ -9,7 +9,7 @@
 //!
 //! C headers: `include/linux/dma-mapping.h`, `include/linux/dmapool.h`.
 
-use crate::{bindings, raw};
+use crate::{bindings, numa::Node, raw};
 use core::{mem::size_of, ptr::NonNull};
 use kernel::{
     device::{self, Bound},
@@ -240,27 +240,26 @@ unsafe impl Sync for Pool {}
 impl Pool {
     /// Makes a pool of blocks of `words` words for `dev`; `words` is a power of two up to a page.
     ///
+    /// What describes the pool lies on `node`, to be that of the CPUs that take blocks. The blocks
+    /// lie on the device's node, or, if it has none, on that of the CPU for which they were added.
+    /// `name`, of which 31 bytes count, tells the pool in file `pools` of the device.
+    ///
     /// May sleep. `EINVAL` for another size, `ENOMEM` if memory is short.
     pub fn new(
         dev: &device::Device<Bound>,
-        name: &'static CStr,
+        name: &CStr,
         words: usize,
+        node: Node,
     ) -> Result<Arc<Self>> {
         let size = words.checked_mul(size_of::<u64>()).ok_or(EINVAL)?;
         if !size.is_power_of_two() || size > kernel::page::PAGE_SIZE {
             return Err(EINVAL);
         }
         let raw = raw::device(dev);
-        // SAFETY: `dev` is a valid device, `name` is static, size and alignment are powers of two.
+        // SAFETY: `dev` is a valid device, `name` is copied, size and alignment are powers of two,
+        // and the node is one that the kernel has named.
         let pool = unsafe {
-            bindings::dma_pool_create_node(
-                name.as_char_ptr(),
-                raw,
-                size,
-                size,
-                0,
-                bindings::NUMA_NO_NODE,
-            )
+            bindings::dma_pool_create_node(name.as_char_ptr(), raw, size, size, 0, node.to_raw())
         };
         let pool = NonNull::new(pool).ok_or(ENOMEM)?;
         // INVARIANT: Made just now; if the allocation fails, drop destroys it.

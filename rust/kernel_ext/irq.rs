@@ -8,7 +8,7 @@
 //!
 //! C headers: `include/linux/interrupt.h`, `include/linux/pci.h`.
 
-use crate::{bindings, raw};
+use crate::{bindings, numa::Node, raw};
 use core::{cell::UnsafeCell, ffi::c_void};
 use kernel::{
     device::Bound,
@@ -131,6 +131,16 @@ impl Vectors {
         let irq = unsafe { bindings::pci_irq_vector(raw::pci_dev(pdev), index) };
         to_result(irq)?;
         Ok(irq as u32)
+    }
+
+    /// The node of the first CPU that vector `index` is for; none in particular if `pdev` has no
+    /// such vector of these.
+    pub fn node(&self, pdev: &pci::Device<Bound>, index: u32) -> Node {
+        if self.number(pdev, index).is_err() {
+            return Node::ANY;
+        }
+        // SAFETY: `pdev` is a valid device that has this vector, as was checked above.
+        Node::from_raw(unsafe { bindings::ext_vector_node(raw::pci_dev(pdev), index) })
     }
 }
 

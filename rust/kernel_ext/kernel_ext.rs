@@ -30,6 +30,7 @@ pub mod irq;
 pub mod kunit;
 #[cfg(rnvme_self_test)]
 pub mod mistakes;
+pub mod numa;
 pub mod pci;
 pub mod sync;
 pub mod sysfs;

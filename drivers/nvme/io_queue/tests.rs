@@ -27,6 +27,7 @@ use kernel_ext::{
     io::Mmio,
     irq::Handler,
     kunit::{self, read_attribute, Device, Kind, Memory, Transfer, PATIENCE_MS},
+    numa::Node,
 };
 use nvme_proto::{
     cid::CommandId, command::Command, completion::Completion, limits::doorbell_offset,
@@ -131,7 +132,7 @@ impl Bench {
         let registers = Registers::new(mmio.clone())?;
         let pools = ListPools {
             first_room,
-            ..ListPools::new(dev)?
+            ..ListPools::new(dev, Node::ANY)?
         };
         let (queue, completions, _) =
             IoQueue::new(dev, &registers, QID, entries, pools, counters.clone(), None)?;

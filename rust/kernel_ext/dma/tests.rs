@@ -3,7 +3,7 @@
 //! Coherent memory and pools on a device without hardware: bounds, alignment, giving back.
 
 use super::{max_mapping_size, Coherent, Pool};
-use crate::kunit::Device;
+use crate::{kunit::Device, numa::Node};
 use kernel::{page::PAGE_SIZE, prelude::*};
 
 #[kunit_tests(rnvme_ext_dma)]
@@ -78,7 +78,7 @@ mod cases {
     fn pool_of_an_odd_size_is_refused() -> Result {
         let device = Device::new(c"pool-size")?;
         for words in [0, 3, 5, 513, 1024, usize::MAX, usize::MAX / 8 + 1, 1 << 61] {
-            let pool = Pool::new(device.bound(), c"odd", words);
+            let pool = Pool::new(device.bound(), c"odd", words, Node::ANY);
             assert_eq!(pool.err(), Some(EINVAL));
         }
         Ok(())
@@ -88,7 +88,7 @@ mod cases {
     fn blocks_are_aligned_to_their_size_and_distinct() -> Result {
         let device = Device::new(c"pool-align")?;
         for words in [1, 2, 32, 256, 512] {
-            let pool = Pool::new(device.bound(), c"aligned", words)?;
+            let pool = Pool::new(device.bound(), c"aligned", words, Node::ANY)?;
             let mut blocks = KVec::new();
             for _ in 0..20 {
                 let block = pool.alloc()?;
@@ -107,7 +107,7 @@ mod cases {
     #[test]
     fn block_takes_no_word_outside() -> Result {
         let device = Device::new(c"pool-bounds")?;
-        let pool = Pool::new(device.bound(), c"bounds", 32)?;
+        let pool = Pool::new(device.bound(), c"bounds", 32, Node::ANY)?;
         let block = pool.alloc()?;
         block.write(0, 1)?;
         block.write(31, 2)?;
@@ -121,7 +121,7 @@ mod cases {
     fn dropped_block_is_given_back() -> Result {
         let device = Device::new(c"pool-back")?;
         // A pool of page-sized blocks has one block a page: one that is not given back is missed.
-        let pool = Pool::new(device.bound(), c"back", 512)?;
+        let pool = Pool::new(device.bound(), c"back", 512, Node::ANY)?;
         let first = pool.alloc()?.dma_address();
         for _ in 0..100 {
             assert_eq!(pool.alloc()?.dma_address(), first);
@@ -132,7 +132,7 @@ mod cases {
     #[test]
     fn pool_lives_as_long_as_its_last_block() -> Result {
         let device = Device::new(c"pool-lives")?;
-        let pool = Pool::new(device.bound(), c"lives", 32)?;
+        let pool = Pool::new(device.bound(), c"lives", 32, Node::ANY)?;
         let blocks = [pool.alloc()?, pool.alloc()?];
         drop(pool);
         for block in &blocks {

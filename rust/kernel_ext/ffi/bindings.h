@@ -7,6 +7,7 @@
 #include <linux/blk-mq.h>
 #include <linux/blk-mq-dma.h>
 #include <linux/blkdev.h>
+#include <linux/pci.h>
 
 /* Cast macros are invisible to bindgen: give them a type and a name. */
 static const blk_status_t EXT_BLK_STS_OK = BLK_STS_OK;
@@ -43,3 +44,5 @@ bool ext_queue_dying(struct request_queue *q);
 void ext_data_shape(struct request *rq, u32 *first_offset, u64 *gaps);
 void ext_full_barrier(void);
 void ext_requeue(struct request *rq, unsigned long delay_ms);
+int ext_spread_node(unsigned int index, unsigned int count);
+int ext_vector_node(struct pci_dev *pdev, unsigned int index);

@@ -5,7 +5,11 @@
  */
 #include <linux/blk-mq.h>
 #include <linux/blkdev.h>
+#include <linux/group_cpus.h>
+#include <linux/pci.h>
 #include <linux/percpu-refcount.h>
+#include <linux/slab.h>
+#include <linux/topology.h>
 
 #include "bindings.h"
 
@@ -62,4 +66,31 @@ void ext_full_barrier(void)
 {
 	/* Pairs with the barrier in the device. */
 	mb();
+}
+
+/* The NUMA node of the first of these CPUs. */
+static int ext_first_node(const struct cpumask *mask)
+{
+	unsigned int cpu = mask ? cpumask_first(mask) : nr_cpu_ids;
+
+	return cpu < nr_cpu_ids ? cpu_to_node(cpu) : NUMA_NO_NODE;
+}
+
+/* The node of a queue with an interrupt vector; the device must have that vector. */
+int ext_vector_node(struct pci_dev *pdev, unsigned int index)
+{
+	return ext_first_node(pci_irq_get_affinity(pdev, index));
+}
+
+/* The node of one of the queues that the block layer spreads the CPUs over. */
+int ext_spread_node(unsigned int index, unsigned int count)
+{
+	unsigned int groups = 0;
+	struct cpumask *masks = group_cpus_evenly(count, &groups);
+	int node = NUMA_NO_NODE;
+
+	if (masks && groups)
+		node = ext_first_node(&masks[index % groups]);
+	kfree(masks);
+	return node;
 }

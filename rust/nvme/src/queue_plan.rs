@@ -97,4 +97,9 @@ impl QueuePlan {
     pub fn is_polled(&self, qid: u16) -> bool {
         qid > self.interrupts()
     }
+
+    /// Which of the polled queues `qid` is, from 0 on.
+    pub fn polled_index(&self, qid: u16) -> u16 {
+        qid.saturating_sub(self.interrupts()).saturating_sub(1)
+    }
 }

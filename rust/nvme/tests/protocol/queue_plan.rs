@@ -57,6 +57,7 @@ fn polled_queues_come_last() {
     assert_eq!((shared.interrupts(), shared.total()), (3, 5));
     let polled: Vec<u16> = (1..=5).filter(|&qid| shared.is_polled(qid)).collect();
     assert_eq!(polled, [4, 5]);
+    assert_eq!([4, 5].map(|qid| shared.polled_index(qid)), [0, 1]);
 }
 
 #[test]
