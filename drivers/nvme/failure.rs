@@ -9,7 +9,10 @@ use crate::{admin::AdminError, hardware::Hardware, io::Io, module_parameters, sh
 use core::sync::atomic::Ordering;
 use kernel::{prelude::*, sync::Arc};
 use kernel_ext::{
-    block::{mq::Request, Status as BlockStatus},
+    block::{
+        mq::{Op, Request},
+        Status as BlockStatus,
+    },
     dma::Coherent,
 };
 use nvme_proto::{
@@ -59,6 +62,10 @@ pub(crate) fn retry_policy(
 /// Ends `rq`, whose command failed with the status in its data, or has it sent again.
 #[cold]
 pub(crate) fn failed(rq: Request<Io>) {
+    // Whoever sent a command of the driver's own sees its status, and knows what to do about it.
+    if rq.op() == Op::Driver {
+        return rq.end(BlockStatus::IO_ERROR);
+    }
     let namespace = rq.disk();
     let shared = &namespace.shared;
     let status = rq.data().status;

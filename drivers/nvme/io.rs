@@ -12,6 +12,7 @@ use crate::{
     failure,
     io_queue::{IoQueue, ListPools, Submission},
     namespace::Namespace,
+    placement,
 };
 use kernel::{prelude::*, sync::Arc};
 use kernel_ext::{
@@ -37,8 +38,9 @@ pub(crate) struct RequestData {
     pub(crate) ranges: Option<Ranges>,
     /// How its command ended, if that was not well.
     pub(crate) status: Status,
-    /// Its command, from when that is made to when it is sent along with others.
-    prepared: Prepared,
+    /// Its command, from when that is made to when it is sent along with others; of a request of
+    /// the driver's own, from the start.
+    pub(crate) prepared: Prepared,
 }
 
 impl Default for RequestData {
@@ -76,30 +78,36 @@ fn prepare(
     rq: &mut Request<Io>,
 ) -> Result<Prepared, BlockStatus> {
     let op = rq.op();
-    if op == Op::Flush {
-        return Ok(Prepared::without_data(Command::flush(namespace.nsid)));
-    }
-    if op == Op::Discard {
-        let command = discard::prepare(pools, namespace, rq)?;
-        return Ok(Prepared::without_data(command));
+    match op {
+        Op::Read | Op::Write | Op::WriteZeroes => {}
+        Op::Flush => return Ok(Prepared::without_data(Command::flush(namespace.nsid))),
+        Op::Discard => {
+            let command = discard::prepare(pools, namespace, rq)?;
+            return Ok(Prepared::without_data(command));
+        }
+        Op::Driver => return Ok(rq.data().prepared),
+        Op::Other(_) => return Err(BlockStatus::NOT_SUPPORTED),
     }
     let (slba, nlb0) = namespace
         .transfer(rq.sector(), rq.bytes())
         .ok_or(BlockStatus::INVALID)?;
     let command = match op {
-        Op::Read => Command::read(namespace.nsid, slba, nlb0),
         Op::Write => {
             if rq.atomic() && !namespace.atomic.holds(rq.sector(), rq.bytes()) {
                 return Err(BlockStatus::INVALID);
             }
-            Command::write(namespace.nsid, slba, nlb0, rq.fua())
+            let command = Command::write(namespace.nsid, slba, nlb0, rq.fua());
+            match &namespace.streams {
+                None => command,
+                Some(streams) => placement::placed(command, streams, rq),
+            }
         }
         Op::WriteZeroes => {
             let deallocate = namespace.zeroes_deallocate && !rq.stays_allocated();
             let command = Command::write_zeroes(namespace.nsid, slba, nlb0, deallocate, rq.fua());
             return Ok(Prepared::without_data(command));
         }
-        _ => return Err(BlockStatus::NOT_SUPPORTED),
+        _ => Command::read(namespace.nsid, slba, nlb0),
     };
     let command = if rq.fails_fast() || rq.reads_ahead() {
         in_haste(rq, command)

@@ -13,7 +13,7 @@ use crate::{
     discard::Spare,
     instance::Instance,
     io::Io,
-    limits,
+    limits, placement,
     registers::Registers,
     show::Show,
 };
@@ -31,6 +31,7 @@ use nvme_proto::{
         MAX_NAMESPACES,
     },
     limits::io_transfer,
+    placement::WriteStreams,
     queue_limits::{AtomicWrite, QueueLimits},
     retry::RetryPolicy,
     sgl::SglSupport,
@@ -71,6 +72,8 @@ pub(crate) struct Namespace {
     pub(crate) zeroes_deallocate: bool,
     /// Which writes are whole or not at all.
     pub(crate) atomic: AtomicWrite,
+    /// Its write streams, if it has any.
+    pub(crate) streams: Option<KBox<WriteStreams>>,
     pub(crate) shared: Arc<Shared>,
 }
 
@@ -95,6 +98,11 @@ pub(crate) fn identify(
     let buffer =
         Arc::new(Coherent::new(pdev.as_ref(), IDENTIFY_WORDS)?, GFP_KERNEL).map_err(Error::from)?;
     admin.execute(registers, command, Some(&buffer))?;
+    private_copy(&buffer)
+}
+
+/// What `buffer` holds, and zeros beyond its end.
+pub(crate) fn private_copy(buffer: &Coherent) -> Result<IdentifyData, AdminError> {
     let mut data = KBox::new([0u8; IDENTIFY_BYTES], GFP_KERNEL).map_err(Error::from)?;
     for (index, bytes) in data.chunks_exact_mut(8).enumerate() {
         let word = buffer.read(index).unwrap_or(0);
@@ -224,7 +232,8 @@ impl Scanner<'_> {
                 dev_info!(self.pdev, "namespace {nsid}: {}\n", Show(claim));
             }
         }
-        Ok(self.add_disk(nsid, format, &decision.limits))
+        let streams = placement::ask(self, nsid, identify, &format)?;
+        Ok(self.add_disk(nsid, format, &decision.limits, streams))
     }
 
     /// Makes the disk; if that fails, the others are made all the same.
@@ -233,13 +242,15 @@ impl Scanner<'_> {
         nsid: u32,
         format: NamespaceFormat,
         limits: &QueueLimits,
+        streams: Option<KBox<WriteStreams>>,
     ) -> Option<GenDisk<Io>> {
         let instance = self.instance;
+        let told = limits::for_block_layer(limits);
         let disk = GenDisk::add(
             self.pdev.as_ref(),
             self.set.clone(),
             fmt!("{instance}n{nsid}"),
-            limits::for_block_layer(limits),
+            placement::with_streams(told, streams.as_deref()),
             format.capacity_sectors,
             Namespace {
                 nsid,
@@ -247,6 +258,7 @@ impl Scanner<'_> {
                 deallocate: limits.discard.map(|discard| discard.command),
                 zeroes_deallocate: limits.write_zeroes.is_some_and(|zeroes| zeroes.deallocate),
                 atomic: limits.atomic,
+                streams,
                 shared: self.shared.clone(),
             },
         );

@@ -25,6 +25,8 @@ mod limits;
 #[cfg(rnvme_self_test)]
 mod mistakes;
 mod namespace;
+mod own_command;
+mod placement;
 mod queue;
 mod registers;
 mod show;

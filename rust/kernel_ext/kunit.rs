@@ -146,6 +146,8 @@ pub enum Kind {
     WriteThrough,
     /// Writes from the memory, all of it or nothing.
     WriteAtomic,
+    /// Writes from the memory, as part of this stream of data.
+    WriteStream(u8),
     /// Makes completed writes durable; there is no data.
     Flush,
     /// Has the device forget what is there; there is no data.
@@ -160,7 +162,7 @@ impl Kind {
     fn flags(self) -> bindings::blk_opf_t {
         match self {
             Kind::Read => bindings::req_op_REQ_OP_READ,
-            Kind::Write => bindings::req_op_REQ_OP_WRITE,
+            Kind::Write | Kind::WriteStream(_) => bindings::req_op_REQ_OP_WRITE,
             Kind::ReadAhead => bindings::req_op_REQ_OP_READ | bindings::EXT_REQ_RAHEAD,
             Kind::WriteThrough => bindings::req_op_REQ_OP_WRITE | bindings::EXT_REQ_FUA,
             Kind::WriteAtomic => bindings::req_op_REQ_OP_WRITE | bindings::EXT_REQ_ATOMIC,
@@ -265,6 +267,9 @@ impl Transfer {
         // SAFETY: The bio is complete; the reference in it keeps it until `ended` has run.
         unsafe {
             (*raw).bi_iter.bi_sector = sector;
+            if let Kind::WriteStream(stream) = kind {
+                (*raw).bi_write_stream = stream;
+            }
             if kind.names_a_range() {
                 (*raw).bi_iter.bi_size = bytes.try_into()?;
             }

@@ -72,6 +72,7 @@ pub(crate) struct Sent {
     pub(crate) prp2: u64,
     pub(crate) slba: u64,
     pub(crate) cdw12: u32,
+    pub(crate) cdw13: u32,
 }
 
 impl Sent {
@@ -85,6 +86,7 @@ impl Sent {
             prp2: words[4],
             slba: words[5],
             cdw12: words[6] as u32,
+            cdw13: (words[6] >> 32) as u32,
         }
     }
 }

@@ -52,6 +52,7 @@ impl Namespace {
                 unit_min: 512,
                 unit_max: 4096,
             },
+            streams: Some(crate::placement::tests::streams()?),
             shared: Arc::new(shared, GFP_KERNEL)?,
         })
     }

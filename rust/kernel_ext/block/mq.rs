@@ -28,6 +28,7 @@
 //! C header: `include/linux/blk-mq.h`.
 
 mod batch;
+mod command_queue;
 mod data;
 mod discard;
 mod gen_disk;
@@ -41,6 +42,7 @@ mod tests;
 
 pub use self::{
     batch::{Batch, RequestList},
+    command_queue::CommandQueue,
     data::{DataSegments, Segment},
     discard::{DiscardRange, DiscardRanges},
     gen_disk::GenDisk,

@@ -65,11 +65,11 @@ impl Command {
         }
     }
 
-    /// Get Log Page, FDP Configurations (Base 5.1.12.1.28), of an endurance group: the first
-    /// `bytes`, which are a multiple of 4.
+    /// Get Log Page, FDP Configurations (Base 5.1.12.1.28), of an endurance group: `bytes` from
+    /// `offset` on, both multiples of 4.
     #[inline]
-    pub fn get_fdp_configurations(endgid: u16, bytes: u32) -> Self {
-        let command = Self::get_log_page(0, CONFIGURATIONS_LID, bytes / 4, 0, false);
+    pub fn get_fdp_configurations(endgid: u16, offset: u64, bytes: u32) -> Self {
+        let command = Self::get_log_page(0, CONFIGURATIONS_LID, bytes / 4, offset, false);
         Self {
             // LSI: the endurance group is what the log is about.
             cdw11: U32::new(command.cdw11.get() | (u32::from(endgid) << 16)),

@@ -24,6 +24,8 @@ pub enum Op {
     Discard,
     /// Make it read as zeros.
     WriteZeroes,
+    /// Do what the driver has put into the private data: [`super::CommandQueue::execute`].
+    Driver,
     /// Anything else: the C value of `enum req_op`.
     Other(u8),
 }
@@ -72,6 +74,17 @@ impl<T: Operations> RequestData<T> {
                 (*rq.add(1).cast::<Self>()).requeued = 0;
             }
         }
+    }
+
+    /// The driver's part of the private data of `rq`.
+    ///
+    /// # Safety
+    ///
+    /// The request is of a tag set of `T`, and nobody else has it for as long as the reference
+    /// lives.
+    pub(super) unsafe fn driver_of<'a>(rq: *mut bindings::request) -> &'a mut T::RequestData {
+        // SAFETY: Its private data lies behind it, initialised when the set was made.
+        unsafe { &mut (*rq.add(1).cast::<Self>()).driver }
     }
 
     pub(super) fn new(dev: &device::Device) -> Self {
@@ -172,6 +185,7 @@ impl<T: Operations> Request<T> {
             bindings::req_op_REQ_OP_FLUSH => Op::Flush,
             bindings::req_op_REQ_OP_DISCARD => Op::Discard,
             bindings::req_op_REQ_OP_WRITE_ZEROES => Op::WriteZeroes,
+            bindings::req_op_REQ_OP_DRV_OUT => Op::Driver,
             other => Op::Other(other as u8),
         }
     }
@@ -238,6 +252,13 @@ impl<T: Operations> Request<T> {
             };
         }
         shape
+    }
+
+    /// The stream of data that the write belongs to, from 1 on; 0 if it belongs to none.
+    #[inline]
+    pub fn write_stream(&self) -> u8 {
+        // SAFETY: By the invariant the request is valid, and so are its bios while it is ours.
+        unsafe { (*self.as_raw()).bio.as_ref() }.map_or(0, |bio| bio.bi_write_stream)
     }
 
     /// The tag: unique among the started requests of a hardware queue, below the queue's depth.

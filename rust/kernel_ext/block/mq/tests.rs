@@ -5,14 +5,15 @@
 //! The test plays the device: its queue does with a request what the test has told it to, and what
 //! is in flight stays so until the test claims it.
 
+mod commands;
 mod company;
 mod disks;
 mod in_flight;
 mod requests;
 
 use super::{
-    Batch, Claimer, GenDisk, InFlight, Limits, Op, Operations, QueueKinds, Rejected, Request,
-    RequestList, TagSet, TagSetConfig, Ticket,
+    Batch, Claimer, CommandQueue, GenDisk, InFlight, Limits, Op, Operations, QueueKinds, Rejected,
+    Request, RequestList, TagSet, TagSetConfig, Ticket,
 };
 use crate::{
     block::Status,

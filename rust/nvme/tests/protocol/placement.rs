@@ -76,10 +76,21 @@ fn set(command: Command) -> Vec<(usize, u32)> {
 #[test]
 fn the_commands_ask_about_an_endurance_group_and_a_namespace() {
     assert_eq!(set(Command::get_fdp(3)), [(0, 0xa), (10, 0x1d), (11, 3)]);
-    let configurations = Command::get_fdp_configurations(3, 0x50000);
+    let configurations = Command::get_fdp_configurations(3, 0, 0x50000);
     assert_eq!(
         set(configurations),
         [(0, 2), (10, 0x3fff_0020), (11, 0x3_0001)]
+    );
+    let further = Command::get_fdp_configurations(3, 0x1_0000_1000, 16);
+    assert_eq!(
+        set(further),
+        [
+            (0, 2),
+            (10, 0x3_0020),
+            (11, 0x3_0000),
+            (12, 0x1000),
+            (13, 1)
+        ]
     );
     let handles = Command::reclaim_unit_handle_status(7);
     assert_eq!(set(handles), [(0, 0x12), (1, 7), (10, 1), (11, 1019)]);
