@@ -183,7 +183,8 @@ impl AdminQueue {
         let stride = registers.cap().doorbell_stride();
         let sq_doorbell = registers.doorbell(doorbell_offset(0, stride, false))?;
         let cq_doorbell = registers.doorbell(doorbell_offset(0, stride, true))?;
-        let sq = SubmissionQueue::new(pdev.as_ref(), ADMIN_ENTRIES, Bell::new(sq_doorbell))?;
+        let sq_bell = Bell::new(sq_doorbell);
+        let sq = SubmissionQueue::new(pdev.as_ref(), ADMIN_ENTRIES, sq_bell, None)?;
         let cq = CompletionQueue::new(pdev.as_ref(), ADMIN_ENTRIES, Bell::new(cq_doorbell))?;
         registers.set_admin_queues(sq.dma_address(), cq.dma_address(), ADMIN_ENTRIES)?;
         let mut slots = KVec::with_capacity(ADMIN_ENTRIES.into(), GFP_KERNEL)?;

@@ -11,10 +11,11 @@
 
 use crate::{
     admin::{AdminError, AdminQueue},
+    cmb::ControllerMemory,
     counters::Counters,
     doorbell::ShadowBuffers,
     instance::Instance,
-    io_queue::{Completions, IoQueue, ListPools, NodePools},
+    io_queue::{Completions, IoQueue, ListPools, NodePools, QueueMemory},
     module_parameters,
     registers::Registers,
     show::Show,
@@ -74,6 +75,27 @@ impl QueuePair {
     }
 }
 
+/// How many I/O queue pairs have their doorbells in the BAR.
+fn room_for_queues(registers: &Registers) -> u16 {
+    queues_that_fit(registers.len(), registers.cap().doorbell_stride()).unwrap_or(0)
+}
+
+/// The I/O queues that there should be.
+fn wish() -> QueueWish {
+    QueueWish {
+        cpus: pci_ext::possible_queues(),
+        write: module_parameters::write_queues.value(),
+        poll: module_parameters::poll_queues.value(),
+        most: module_parameters::max_io_queues.value(),
+    }
+}
+
+/// How many entries an I/O queue has.
+fn entries_of_queues(registers: &Registers) -> Result<u16> {
+    let depth = module_parameters::io_queue_depth.value();
+    queue_entries(registers.cap(), depth).map_err(|_| ENODEV)
+}
+
 /// The enabled controller with its queues; dropping it shuts the controller down.
 pub(crate) struct Hardware<'bound> {
     pub(crate) pdev: &'bound pci::Device<Bound>,
@@ -90,6 +112,8 @@ pub(crate) struct Hardware<'bound> {
     shadow: Option<Arc<ShadowBuffers>>,
     /// The same, if the controller was told of them and refused: it may look there all the same.
     shadow_refused: Option<Arc<ShadowBuffers>>,
+    /// The controller's own memory, where submission queues are in it.
+    memory: Option<ControllerMemory>,
     line: InterruptLine<'bound>,
 }
 
@@ -103,6 +127,9 @@ impl<'bound> Hardware<'bound> {
     ) -> Result<Self> {
         let admin = AdminQueue::new(pdev, &registers, counters)?;
         let mut life = Life::new();
+        let fit = room_for_queues(&registers);
+        let entries = entries_of_queues(&registers)?;
+        let memory = ControllerMemory::find(pdev, &registers, wish().total(fit), entries);
         // The first event: the plan, to bring the controller up, is what follows here.
         let _ = life.on(Event::Probe);
         let hardware = Hardware {
@@ -115,6 +142,7 @@ impl<'bound> Hardware<'bound> {
             shutdown_ms: DEFAULT_SHUTDOWN_MS,
             shadow: None,
             shadow_refused: None,
+            memory,
             line,
         };
         // From here on the drop disables the controller again.
@@ -192,12 +220,13 @@ impl<'bound> Hardware<'bound> {
             .unwrap_or(u16::MAX)
             .saturating_add(1);
         let dev = self.pdev.as_ref();
+        let place = self.memory.as_ref().and_then(|memory| memory.place(qid));
         let (queue, completions, at) = IoQueue::new(
             dev,
             &self.registers,
             qid,
             entries,
-            pools,
+            QueueMemory { pools, place },
             counters.clone(),
             self.shadow.as_ref(),
         )?;
@@ -286,14 +315,8 @@ impl<'bound> Hardware<'bound> {
         oacs: u16,
     ) -> Result<Arc<Vectors>> {
         let pdev = self.pdev;
-        let cap = self.registers.cap();
-        let fit = queues_that_fit(self.registers.len(), cap.doorbell_stride()).unwrap_or(0);
-        let wish = QueueWish {
-            cpus: pci_ext::possible_queues(),
-            write: module_parameters::write_queues.value(),
-            poll: module_parameters::poll_queues.value(),
-            most: module_parameters::max_io_queues.value(),
-        };
+        let fit = room_for_queues(&self.registers);
+        let wish = wish();
         let wanted = wish.total(fit);
         if oacs & OACS_DOORBELL_BUFFER_CONFIG != 0 {
             self.use_shadow_doorbells(wanted)?;
@@ -303,8 +326,7 @@ impl<'bound> Hardware<'bound> {
         } else {
             self.negotiate_queues(wanted)?
         };
-        let depth = module_parameters::io_queue_depth.value();
-        let entries = queue_entries(cap, depth).map_err(|_| ENODEV)?;
+        let entries = entries_of_queues(&self.registers)?;
         let mut pools = NodePools::new();
         let mut planned = wish.total(fit.min(granted));
         loop {
@@ -335,6 +357,12 @@ impl<'bound> Hardware<'bound> {
             self.stop();
             self.delete_queues()?;
             self.pairs.clear();
+            if self.memory.take().is_some() {
+                // It may be the place that was refused: once more as many, in the host's memory.
+                dev_warn!(pdev, "submission queues go to the host's memory\n");
+                self.registers.close_cmb();
+                continue;
+            }
             planned = created;
         }
     }
@@ -447,6 +475,9 @@ impl Drop for Hardware<'_> {
             for step in plan.steps {
                 self.carry_out(*step);
             }
+        }
+        if self.memory.is_some() {
+            self.registers.close_cmb();
         }
     }
 }

@@ -6,6 +6,7 @@
 //! interrupt's side takes no lock.
 
 use crate::{
+    cmb::Place,
     counters::Counters,
     doorbell::{Bell, ShadowBuffers},
     io::Io,
@@ -114,6 +115,13 @@ impl NodePools {
     }
 }
 
+/// The memory that a queue pair is to have.
+pub(crate) struct QueueMemory {
+    pub(crate) pools: ListPools,
+    /// Of the submission queue in the controller's memory; else it is in the host's.
+    pub(crate) place: Option<Place>,
+}
+
 /// What submitters share.
 pub(crate) struct Submission {
     pub(crate) queue: SubmissionQueue,
@@ -161,7 +169,7 @@ impl IoQueue {
         registers: &Registers,
         qid: u16,
         entries: u16,
-        pools: ListPools,
+        memory: QueueMemory,
         counters: Arc<Counters>,
         shadow: Option<&Arc<ShadowBuffers>>,
     ) -> Result<(Arc<Self>, Completions, Placement)> {
@@ -170,7 +178,7 @@ impl IoQueue {
         let cq_doorbell = registers.doorbell(doorbell_offset(qid, stride, true))?;
         let sq_bell = Bell::new(sq_doorbell).with_shadow(shadow, qid, false);
         let cq_bell = Bell::new(cq_doorbell).with_shadow(shadow, qid, true);
-        let sq = SubmissionQueue::new(dev, entries, sq_bell)?;
+        let sq = SubmissionQueue::new(dev, entries, sq_bell, memory.place)?;
         let cq = CompletionQueue::new(dev, entries, cq_bell)?;
         let placement = Placement {
             sq: sq.dma_address(),
@@ -188,7 +196,7 @@ impl IoQueue {
         let queue = Arc::pin_init(
             pin_init!(IoQueue {
                 qid,
-                pools,
+                pools: memory.pools,
                 in_flight,
                 submission <- new_spinlock!(submission),
                 polled <- new_spinlock!(None),

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A submission queue and a completion queue as they lie in memory.
+//! A submission queue and a completion queue as they lie in memory: the host's, or, a submission
+//! queue, the controller's own.
 //!
 //! NVM Express Base Specification 2.1, sections 3.3.3 (queues), 4.1 (submission queue entry) and
 //! 4.2 (completion queue entry). Who may use one when is for the owner to say: both take `&mut`.
 
-use crate::doorbell::Bell;
+use crate::{cmb::Place, doorbell::Bell};
 use kernel::{
     device::{Bound, Device},
     prelude::*,
@@ -25,19 +26,35 @@ const SQE_WORDS: usize = 8;
 /// 64-bit words of a completion queue entry (16 bytes).
 const CQE_WORDS: usize = 2;
 
+/// Where a submission queue's entries lie.
+enum Ring {
+    Host(Coherent),
+    Controller(Place),
+}
+
 /// A submission queue's ring and its tail.
 pub(crate) struct SubmissionQueue {
-    ring: Coherent,
+    ring: Ring,
     tail: SubmissionTail,
     doorbell: Bell,
 }
 
 impl SubmissionQueue {
-    /// Allocates a ring of `entries` entries (2 to 4096). May sleep.
-    pub(crate) fn new(dev: &Device<Bound>, entries: u16, doorbell: Bell) -> Result<Self> {
+    /// A ring of `entries` entries (2 to 4096) at `place` in the controller's memory, else in memory
+    /// that is allocated for it. May sleep.
+    pub(crate) fn new(
+        dev: &Device<Bound>,
+        entries: u16,
+        doorbell: Bell,
+        place: Option<Place>,
+    ) -> Result<Self> {
         let words = usize::from(entries).checked_mul(SQE_WORDS).ok_or(EINVAL)?;
+        let ring = match place {
+            Some(place) => Ring::Controller(place),
+            None => Ring::Host(Coherent::new(dev, words)?),
+        };
         Ok(SubmissionQueue {
-            ring: Coherent::new(dev, words)?,
+            ring,
             tail: SubmissionTail::new(entries),
             doorbell,
         })
@@ -45,7 +62,10 @@ impl SubmissionQueue {
 
     /// The ring's bus address.
     pub(crate) fn dma_address(&self) -> u64 {
-        self.ring.dma_address()
+        match &self.ring {
+            Ring::Host(ring) => ring.dma_address(),
+            Ring::Controller(place) => place.bus_address(),
+        }
     }
 
     /// Writes `command` into the next slot; the controller learns of it by [`Self::ring`].
@@ -54,8 +74,11 @@ impl SubmissionQueue {
     #[inline]
     pub(crate) fn push(&mut self, command: &Command) {
         let slot = usize::from(self.tail.current()).wrapping_mul(SQE_WORDS);
-        // The tail is always inside the ring, so this cannot fail.
-        let _ = self.ring.write(slot, &command.to_words());
+        // The tail is always inside the ring, so neither can fail.
+        let _ = match &self.ring {
+            Ring::Host(ring) => ring.write(slot, &command.to_words()),
+            Ring::Controller(place) => place.write(slot, &command.to_words()),
+        };
         self.tail.advance();
     }
 
@@ -63,6 +86,10 @@ impl SubmissionQueue {
     #[inline]
     pub(crate) fn ring(&mut self) {
         if let Some(tail) = self.tail.ring() {
+            // A doorbell orders stores to memory; these went another way.
+            if let Ring::Controller(place) = &self.ring {
+                place.window.flush();
+            }
             self.doorbell.ring(tail);
         }
     }

@@ -6,12 +6,18 @@
 //! wait has a bound, and ends at once when the registers read as all ones: the device is gone.
 
 use kernel::{
+    device::Bound,
+    pci,
     prelude::*,
+    str::CString,
     sync::Arc,
     time::{delay::fsleep, Delta, Instant, Monotonic},
 };
-use kernel_ext::io::{Doorbell, Mmio};
-use nvme_proto::register::{offset, ready_timeout_ms, Cap, Cc, Csts, Shn, ShutdownStatus, Vs};
+use kernel_ext::io::{Doorbell, Mmio, Window};
+use nvme_proto::{
+    cmb::{Cmbloc, Cmbsz, CMBMSC_CAPABILITIES, CMBSTS_ADDRESS_INVALID},
+    register::{offset, ready_timeout_ms, Cap, Cc, Csts, Shn, ShutdownStatus, Vs},
+};
 
 #[cfg(CONFIG_KUNIT = "y")]
 mod tests;
@@ -50,6 +56,52 @@ impl Registers {
     pub(crate) fn status(&self) -> Csts {
         // An offset below the smallest BAR accepted cannot fail; were it to, gone is a safe word.
         Csts::from_raw(self.mmio.read32(offset::CSTS).unwrap_or(u32::MAX))
+    }
+
+    /// CMBLOC and CMBSZ, once they tell the truth (sections 3.1.4.11, 3.1.4.12).
+    pub(crate) fn cmb_claims(&self) -> Result<(Cmbloc, Cmbsz)> {
+        if self.cap.cmbs() {
+            self.set_cmb_control(CMBMSC_CAPABILITIES)?;
+        }
+        let cmbsz = Cmbsz::from_raw(self.mmio.read32(offset::CMBSZ)?);
+        Ok((Cmbloc::from_raw(self.mmio.read32(offset::CMBLOC)?), cmbsz))
+    }
+
+    /// Has the controller take the addresses that `control` names for its memory buffer; whether it
+    /// can. One without CMBMSC does so by itself, at its BAR.
+    pub(crate) fn open_cmb(&self, control: u64) -> Result<bool> {
+        if !self.cap.cmbs() {
+            return Ok(true);
+        }
+        self.set_cmb_control(control)?;
+        Ok(self.mmio.read32(offset::CMBSTS)? & CMBSTS_ADDRESS_INVALID == 0)
+    }
+
+    /// Undoes that: a reset does not.
+    pub(crate) fn close_cmb(&self) {
+        if self.cap.cmbs() && !self.is_gone() {
+            // An offset below the smallest BAR accepted cannot fail.
+            let _ = self.set_cmb_control(0);
+        }
+    }
+
+    /// The half that enables comes last.
+    fn set_cmb_control(&self, control: u64) -> Result {
+        self.mmio
+            .write32(offset::CMBMSC + 4, (control >> 32) as u32)?;
+        self.mmio.write32(offset::CMBMSC, control as u32)
+    }
+
+    /// A window of `words` words on the device's memory from `offset` of a BAR on. May sleep.
+    pub(crate) fn window(
+        &self,
+        pdev: &pci::Device<Bound>,
+        bar: u32,
+        offset: u64,
+        words: usize,
+        name: CString,
+    ) -> Result<Arc<Window>> {
+        Window::map(pdev, &self.mmio, bar, offset, words, name)
     }
 
     /// Whether the device has gone: its registers read as all ones.

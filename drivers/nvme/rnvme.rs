@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod cmb;
 mod controller;
 mod counters;
 mod describe;
@@ -84,6 +85,10 @@ kernel::module_pci_driver! {
         shadow_doorbells: u8 {
             default: 1,
             description: "Ring doorbells in memory, if the controller looks there; 0 for never",
+        },
+        use_cmb_sqes: u8 {
+            default: 1,
+            description: "Put I/O submission queues into the controller's memory, if it has any for them; 0 for never",
         },
         max_retries: u32 {
             default: 5,

@@ -20,6 +20,9 @@ use kernel::{
 
 #[cfg(CONFIG_KUNIT = "y")]
 mod tests;
+mod window;
+
+pub use self::window::{MemoryBar, Window};
 
 /// Where registers are.
 enum Home {
@@ -108,6 +111,19 @@ impl Mmio {
     #[inline]
     pub fn len(&self) -> usize {
         self.len
+    }
+
+    /// Whether these are the registers in BAR `bar` of `pdev`.
+    fn is_bar(&self, pdev: &pci::Device<Bound>, bar: i32) -> bool {
+        match &self.home {
+            Home::Bar {
+                pdev: own,
+                bar: claimed,
+                ..
+            } => raw::pci_dev(own) == raw::pci_dev(pdev) && *claimed == bar,
+            #[cfg(CONFIG_KUNIT = "y")]
+            Home::Memory { .. } => false,
+        }
     }
 
     /// Whether the mapping is empty; it never is.

@@ -3,7 +3,7 @@
 //! An I/O queue pair with a disk on it, and the test in the controller's place: it takes commands
 //! out of the ring when the doorbell says so, and posts completions.
 
-use super::{Completions, IoQueue, ListPools};
+use super::{Completions, IoQueue, ListPools, QueueMemory};
 use crate::{
     counters::{add_files, Counters},
     instance::Instance,
@@ -136,8 +136,16 @@ impl Bench {
             first_room,
             ..ListPools::new(dev, Node::ANY)?
         };
-        let (queue, completions, _) =
-            IoQueue::new(dev, &registers, QID, entries, pools, counters.clone(), None)?;
+        let memory = QueueMemory { pools, place: None };
+        let (queue, completions, _) = IoQueue::new(
+            dev,
+            &registers,
+            QID,
+            entries,
+            memory,
+            counters.clone(),
+            None,
+        )?;
         let mut queues = KVec::new();
         // A disk with a second queue gets no scheduler, which would take requests one by one.
         queues.push(queue.clone(), GFP_KERNEL)?;

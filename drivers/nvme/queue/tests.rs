@@ -3,10 +3,13 @@
 //! Rings in coherent memory, from both ends: the test reads commands and posts completions where
 //! the controller would.
 
-use super::{CompletionQueue, SubmissionQueue, CQE_WORDS, SQE_WORDS};
-use crate::doorbell::Bell;
+use super::{CompletionQueue, Ring, SubmissionQueue, CQE_WORDS, SQE_WORDS};
+use crate::{cmb::Place, doorbell::Bell};
 use kernel::{prelude::*, sync::Arc};
-use kernel_ext::{io::Mmio, kunit::Device};
+use kernel_ext::{
+    io::{Mmio, Window},
+    kunit::Device,
+};
 use nvme_proto::{command::Command, completion::Completion, status::Status};
 
 impl SubmissionQueue {
@@ -14,7 +17,11 @@ impl SubmissionQueue {
     pub(crate) fn entry(&self, slot: u16) -> Command {
         let first = usize::from(slot) * SQE_WORDS;
         Command::from_words(core::array::from_fn(|word| {
-            self.ring.read(first + word).unwrap_or(u64::MAX)
+            let found = match &self.ring {
+                Ring::Host(ring) => ring.read(first + word),
+                Ring::Controller(place) => place.window.read(place.first + first + word),
+            };
+            found.unwrap_or(u64::MAX)
         }))
     }
 }
@@ -55,9 +62,34 @@ mod cases {
     }
 
     #[test]
+    fn commands_lie_in_the_controllers_memory_each_queue_at_its_place() -> Result {
+        let (device, bells) = (Device::new(c"nvme-cmb")?, doorbells()?);
+        let window = Window::over_memory(KVec::from_elem(0, 6 * SQE_WORDS, GFP_KERNEL)?)?;
+        let at = |index: usize| Place {
+            window: window.clone(),
+            first: index * 3 * SQE_WORDS,
+        };
+        for (index, command) in [Command::flush(1), Command::flush(2)].iter().enumerate() {
+            let (bell, place) = (Bell::new(bells.doorbell(index * 4)?), at(index));
+            let mut queue = SubmissionQueue::new(device.bound(), 3, bell, Some(place))?;
+            let first = index * 3 * SQE_WORDS;
+            assert_eq!(queue.dma_address(), window.bus_address() + first as u64 * 8);
+            queue.push(command);
+            queue.ring();
+            assert_eq!(queue.entry(0), *command);
+            assert_eq!(window.read(first), Some(command.to_words()[0]));
+            assert_eq!(bells.read32(index * 4), Ok(1));
+        }
+        // What lies beyond a queue's entries stays as it was.
+        assert_eq!(window.read(SQE_WORDS), Some(0));
+        Ok(())
+    }
+
+    #[test]
     fn commands_lie_in_the_ring_and_the_doorbell_follows_around_it() -> Result {
         let (device, bells) = (Device::new(c"nvme-sq")?, doorbells()?);
-        let mut queue = SubmissionQueue::new(device.bound(), 3, Bell::new(bells.doorbell(0)?))?;
+        let mut queue =
+            SubmissionQueue::new(device.bound(), 3, Bell::new(bells.doorbell(0)?), None)?;
         for count in 0..10u16 {
             let command = Command::flush(count.into()).with_cid(count);
             queue.push(&command);
@@ -72,7 +104,8 @@ mod cases {
     #[test]
     fn doorbell_is_rung_once_for_a_batch_and_not_for_nothing() -> Result {
         let (device, bells) = (Device::new(c"nvme-batch")?, doorbells()?);
-        let mut queue = SubmissionQueue::new(device.bound(), 8, Bell::new(bells.doorbell(0)?))?;
+        let mut queue =
+            SubmissionQueue::new(device.bound(), 8, Bell::new(bells.doorbell(0)?), None)?;
         queue.ring();
         assert_eq!(bells.read32(0), Ok(u32::MAX));
         for _ in 0..3 {

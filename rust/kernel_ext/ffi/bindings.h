@@ -45,4 +45,6 @@ void ext_data_shape(struct request *rq, u32 *first_offset, u64 *gaps);
 void ext_full_barrier(void);
 void ext_requeue(struct request *rq, unsigned long delay_ms);
 int ext_spread_node(unsigned int index, unsigned int count);
+bool ext_memory_bar(struct pci_dev *pdev, int bar, u64 *len, u64 *bus_address,
+		    bool *prefetchable);
 int ext_vector_node(struct pci_dev *pdev, unsigned int index);

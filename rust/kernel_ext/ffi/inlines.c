@@ -94,3 +94,17 @@ int ext_spread_node(unsigned int index, unsigned int count)
 	kfree(masks);
 	return node;
 }
+
+/* Whether a BAR is memory; if so, what of it matters to who maps it. */
+bool ext_memory_bar(struct pci_dev *pdev, int bar, u64 *len, u64 *bus_address,
+		    bool *prefetchable)
+{
+	unsigned long flags = pci_resource_flags(pdev, bar);
+
+	*len = pci_resource_len(pdev, bar);
+	if (!(flags & IORESOURCE_MEM) || (flags & IORESOURCE_UNSET) || !*len)
+		return false;
+	*bus_address = pci_bus_address(pdev, bar);
+	*prefetchable = flags & IORESOURCE_PREFETCH;
+	return true;
+}

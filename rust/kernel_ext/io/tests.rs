@@ -2,7 +2,7 @@
 
 //! Registers and doorbells within their bounds, over memory in place of a BAR.
 
-use super::Mmio;
+use super::{Mmio, Window};
 use kernel::{prelude::*, sync::Arc};
 
 #[kunit_tests(rnvme_ext_io)]
@@ -16,6 +16,25 @@ mod cases {
             memory.push(word, GFP_KERNEL)?;
         }
         Mmio::over_memory(memory)
+    }
+
+    #[test]
+    fn window_keeps_what_is_written_within_it() -> Result {
+        let window = Window::over_memory(KVec::from_elem(0, 4, GFP_KERNEL)?)?;
+        assert_eq!(window.words(), 4);
+        window.write(1, &[7, 8])?;
+        window.flush();
+        assert_eq!(window.read(4), None);
+        assert_eq!(
+            [1, 2, 3].map(|index| window.read(index)),
+            [Some(7), Some(8), Some(0)]
+        );
+        for index in [3, 4, 5, usize::MAX - 1, usize::MAX] {
+            assert_eq!(window.write(index, &[1, 2]), Err(EINVAL));
+        }
+        // What does not fit as a whole is not written in part.
+        assert_eq!(window.read(3), Some(0));
+        Ok(())
     }
 
     #[test]
