@@ -29,6 +29,7 @@ pub(crate) struct Counters {
     dropped_completions: AtomicU64,
     odd_completions: AtomicU64,
     spurious_interrupts: AtomicU64,
+    odd_zones: AtomicU64,
 }
 
 impl Counters {
@@ -40,6 +41,7 @@ impl Counters {
             dropped_completions: AtomicU64::new(0),
             odd_completions: AtomicU64::new(0),
             spurious_interrupts: AtomicU64::new(0),
+            odd_zones: AtomicU64::new(0),
         }
     }
 
@@ -51,13 +53,24 @@ impl Counters {
         }
     }
 
-    /// A request to namespace `nsid` ends with an error; `what` tells of it.
-    #[cold]
-    pub(crate) fn failed(&self, nsid: u32, what: fmt::Arguments<'_>) {
-        if self.failed_requests.fetch_add(1, Ordering::Relaxed) < LOG_LIMIT {
+    /// The same with something about namespace `nsid`.
+    fn count_of(&self, counter: &AtomicU64, nsid: u32, what: fmt::Arguments<'_>) {
+        if counter.fetch_add(1, Ordering::Relaxed) < LOG_LIMIT {
             let controller = self.controller;
             pr_warn!("rnvme{controller}n{nsid}: {what}\n");
         }
+    }
+
+    /// A request to namespace `nsid` ends with an error; `what` tells of it.
+    #[cold]
+    pub(crate) fn failed(&self, nsid: u32, what: fmt::Arguments<'_>) {
+        self.count_of(&self.failed_requests, nsid, what);
+    }
+
+    /// What the controller said of zones of namespace `nsid` makes no sense; `what` tells of it.
+    #[cold]
+    pub(crate) fn odd_zone(&self, nsid: u32, what: fmt::Arguments<'_>) {
+        self.count_of(&self.odd_zones, nsid, what);
     }
 
     /// A request whose command failed is sent again.
@@ -118,7 +131,7 @@ impl Shown {
 }
 
 /// The files, one counter each.
-static FILES: [Entry<Shown>; 8] = [
+static FILES: [Entry<Shown>; 9] = [
     Entry {
         name: c"failed_requests",
         show: |shown, f| print(f, &shown.counters.failed_requests),
@@ -138,6 +151,10 @@ static FILES: [Entry<Shown>; 8] = [
     Entry {
         name: c"spurious_interrupts",
         show: |shown, f| print(f, &shown.counters.spurious_interrupts),
+    },
+    Entry {
+        name: c"odd_zones",
+        show: |shown, f| print(f, &shown.counters.odd_zones),
     },
     Entry {
         name: c"prp_lists_of_one_page",

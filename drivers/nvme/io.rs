@@ -13,11 +13,12 @@ use crate::{
     io_queue::{IoQueue, ListPools, Submission},
     namespace::Namespace,
     placement,
+    zoned::{self, Zones},
 };
 use kernel::{prelude::*, sync::Arc};
 use kernel_ext::{
     block::{
-        mq::{Batch, Op, Operations, Rejected, Request, RequestList},
+        mq::{Batch, Op, Operations, Rejected, Request, RequestList, ZoneReport},
         Status as BlockStatus,
     },
     dma::Block,
@@ -79,14 +80,14 @@ fn prepare(
 ) -> Result<Prepared, BlockStatus> {
     let op = rq.op();
     match op {
-        Op::Read | Op::Write | Op::WriteZeroes => {}
+        Op::Read | Op::Write | Op::WriteZeroes | Op::ZoneAppend => {}
         Op::Flush => return Ok(Prepared::without_data(Command::flush(namespace.nsid))),
         Op::Discard => {
             let command = discard::prepare(pools, namespace, rq)?;
             return Ok(Prepared::without_data(command));
         }
         Op::Driver => return Ok(rq.data().prepared),
-        Op::Other(_) => return Err(BlockStatus::NOT_SUPPORTED),
+        _ => return zoned::prepare(pools, namespace, rq),
     }
     let (slba, nlb0) = namespace
         .transfer(rq.sector(), rq.bytes())
@@ -106,6 +107,9 @@ fn prepare(
             let deallocate = namespace.zeroes_deallocate && !rq.stays_allocated();
             let command = Command::write_zeroes(namespace.nsid, slba, nlb0, deallocate, rq.fua());
             return Ok(Prepared::without_data(command));
+        }
+        Op::ZoneAppend if namespace.zones.is_some() => {
+            Command::zone_append(namespace.nsid, slba, nlb0, rq.fua())
         }
         _ => Command::read(namespace.nsid, slba, nlb0),
     };
@@ -158,6 +162,7 @@ impl Operations for Io {
     type HwData = IoQueue;
     type QueueData = Namespace;
     type RequestData = RequestData;
+    type Zones = Zones;
 
     fn init_hctx(queues: &KVec<Arc<IoQueue>>, index: usize) -> Result<Arc<IoQueue>> {
         queues.get(index).cloned().ok_or(EINVAL)
@@ -220,6 +225,14 @@ impl Operations for Io {
 
     fn poll(hw: &IoQueue, batch: &mut Batch<'_, Io>) -> u16 {
         hw.poll(batch)
+    }
+
+    fn zones(namespace: &Namespace) -> Option<Zones> {
+        Zones::of(namespace)
+    }
+
+    fn report_zones(zones: Zones, report: &mut ZoneReport<'_, Io>) -> Result {
+        zones.report(report)
     }
 
     #[inline]

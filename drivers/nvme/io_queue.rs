@@ -13,6 +13,7 @@ use crate::{
     module_parameters,
     queue::{CompletionQueue, SubmissionQueue},
     registers::Registers,
+    zoned,
 };
 use kernel::{
     device::{Bound, Device},
@@ -23,7 +24,7 @@ use kernel::{
 };
 use kernel_ext::{
     block::{
-        mq::{Batch, Claimer, InFlight, Ticket},
+        mq::{Batch, Claimer, InFlight, Op, Ticket},
         Status as BlockStatus,
     },
     dma::Pool,
@@ -278,7 +279,10 @@ fn complete(
         tag: id.tag(),
         generation: id.generation(),
     }) {
-        Some(request) if completion.status.is_success() => request.complete_in(batch),
+        Some(request) if completion.status.is_success() => match request.op() {
+            Op::ZoneAppend => zoned::appended(request, completion.result, batch),
+            _ => request.complete_in(batch),
+        },
         Some(mut request) => {
             request.data_mut().status = completion.status;
             request.complete(BlockStatus::IO_ERROR);

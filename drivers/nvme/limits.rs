@@ -29,7 +29,7 @@ use nvme_proto::{
 mod tests;
 
 /// The NVM Command Set's identifier.
-const CSI_NVM: u8 = 0;
+pub(crate) const CSI_NVM: u8 = 0;
 
 /// What is known of a namespace beyond its first identify data, where the controller has it.
 #[derive(Default)]

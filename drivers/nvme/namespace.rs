@@ -13,14 +13,16 @@ use crate::{
     discard::Spare,
     instance::Instance,
     io::Io,
-    limits, placement,
+    limits::{self, CSI_NVM},
+    placement,
     registers::Registers,
     show::Show,
+    zoned::{self, Zoned},
 };
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::{device::Bound, pci, prelude::*, sync::Arc};
 use kernel_ext::{
-    block::mq::{GenDisk, TagSet},
+    block::mq::{GenDisk, Limits, TagSet},
     dma::Coherent,
 };
 use nvme_proto::{
@@ -35,6 +37,7 @@ use nvme_proto::{
     queue_limits::{AtomicWrite, QueueLimits},
     retry::RetryPolicy,
     sgl::SglSupport,
+    zoned::{ZoneLayout, CSI as CSI_ZONED},
 };
 
 #[cfg(CONFIG_KUNIT = "y")]
@@ -66,6 +69,8 @@ pub(crate) struct Shared {
 pub(crate) struct Namespace {
     pub(crate) nsid: u32,
     pub(crate) format: NamespaceFormat,
+    /// Its zones, if it is made of any.
+    pub(crate) zones: Option<ZoneLayout>,
     /// What one command may deallocate, if that is possible.
     pub(crate) deallocate: Option<DeallocateLimits>,
     /// Whether Write Zeroes may deallocate.
@@ -210,14 +215,20 @@ impl Scanner<'_> {
                 return Ok(None);
             }
         };
-        let ids = self.ids(nsid, identify);
-        if let Some(csi) = ids.csi.filter(|csi| *csi != 0) {
-            dev_warn!(
-                self.pdev,
-                "namespace {nsid}: left out: command set {csi:#x} is not supported\n"
-            );
-            return Ok(None);
-        }
+        let zoned = match self.ids(nsid, identify).csi {
+            None | Some(CSI_NVM) => None,
+            Some(CSI_ZONED) => match zoned::ask(self, nsid, identify, &format)? {
+                None => return Ok(None),
+                zoned => zoned,
+            },
+            Some(csi) => {
+                dev_warn!(
+                    self.pdev,
+                    "namespace {nsid}: left out: command set {csi:#x} is not supported\n"
+                );
+                return Ok(None);
+            }
+        };
         let further = limits::ask_namespace(self, nsid)?;
         let decision = match limits::of_namespace(self, identify, &further, &format) {
             Ok(decision) => decision,
@@ -233,7 +244,11 @@ impl Scanner<'_> {
             }
         }
         let streams = placement::ask(self, nsid, identify, &format)?;
-        Ok(self.add_disk(nsid, format, &decision.limits, streams))
+        let limits = match zoned {
+            Some(zoned) => zoned.in_zones(decision.limits),
+            None => decision.limits,
+        };
+        Ok(self.add_disk(nsid, format, &limits, zoned, streams))
     }
 
     /// Makes the disk; if that fails, the others are made all the same.
@@ -242,19 +257,27 @@ impl Scanner<'_> {
         nsid: u32,
         format: NamespaceFormat,
         limits: &QueueLimits,
+        zoned: Option<Zoned>,
         streams: Option<KBox<WriteStreams>>,
     ) -> Option<GenDisk<Io>> {
         let instance = self.instance;
-        let told = limits::for_block_layer(limits);
+        let queue = Limits {
+            zones: zoned.map(|zoned| {
+                let min_page = self.registers.cap().min_page_size();
+                zoned.for_block_layer(min_page, limits.max_transfer)
+            }),
+            ..limits::for_block_layer(limits)
+        };
         let disk = GenDisk::add(
             self.pdev.as_ref(),
             self.set.clone(),
             fmt!("{instance}n{nsid}"),
-            placement::with_streams(told, streams.as_deref()),
+            placement::with_streams(queue, streams.as_deref()),
             format.capacity_sectors,
             Namespace {
                 nsid,
                 format,
+                zones: zoned.map(|zoned| zoned.layout),
                 deallocate: limits.discard.map(|discard| discard.command),
                 zeroes_deallocate: limits.write_zeroes.is_some_and(|zeroes| zeroes.deallocate),
                 atomic: limits.atomic,

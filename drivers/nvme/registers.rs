@@ -16,7 +16,7 @@ use kernel::{
 use kernel_ext::io::{Doorbell, Mmio, Window};
 use nvme_proto::{
     cmb::{Cmbloc, Cmbsz, CMBMSC_CAPABILITIES, CMBSTS_ADDRESS_INVALID},
-    register::{offset, ready_timeout_ms, Cap, Cc, Csts, Shn, ShutdownStatus, Vs},
+    register::{offset, ready_timeout_ms, Cap, Cc, CommandSets, Csts, Shn, ShutdownStatus, Vs},
 };
 
 #[cfg(CONFIG_KUNIT = "y")]
@@ -170,10 +170,17 @@ impl Registers {
         self.mmio.write64(offset::ACQ, cq)
     }
 
-    /// Enables the controller with pages of 4 KiB, and waits until it is ready.
+    /// Enables the controller with pages of 4 KiB and all its I/O command sets, if it has more
+    /// than one, and waits until it is ready.
     pub(crate) fn enable(&self) -> Result {
+        let sets = if self.cap.supports_command_set_selection() {
+            CommandSets::All
+        } else {
+            CommandSets::Nvm
+        };
         // CC.CSS may only change while disabled, so all of CC is written at once.
-        self.mmio.write32(offset::CC, Cc::enabled(12).raw())?;
+        self.mmio
+            .write32(offset::CC, Cc::enabled_with(12, sets).raw())?;
         self.wait(self.ready_timeout_ms(), |status| {
             status.rdy() || status.cfs()
         })?;

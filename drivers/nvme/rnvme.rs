@@ -31,6 +31,7 @@ mod placement;
 mod queue;
 mod registers;
 mod show;
+mod zoned;
 
 use controller::Controller;
 use kernel::{device::Core, pci, prelude::*};

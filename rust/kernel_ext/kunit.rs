@@ -148,6 +148,8 @@ pub enum Kind {
     WriteAtomic,
     /// Writes from the memory, as part of this stream of data.
     WriteStream(u8),
+    /// Writes from the memory, wherever the zone's write pointer is.
+    ZoneAppend,
     /// Makes completed writes durable; there is no data.
     Flush,
     /// Has the device forget what is there; there is no data.
@@ -166,6 +168,7 @@ impl Kind {
             Kind::ReadAhead => bindings::req_op_REQ_OP_READ | bindings::EXT_REQ_RAHEAD,
             Kind::WriteThrough => bindings::req_op_REQ_OP_WRITE | bindings::EXT_REQ_FUA,
             Kind::WriteAtomic => bindings::req_op_REQ_OP_WRITE | bindings::EXT_REQ_ATOMIC,
+            Kind::ZoneAppend => bindings::req_op_REQ_OP_ZONE_APPEND,
             Kind::Flush => bindings::req_op_REQ_OP_WRITE | bindings::EXT_REQ_PREFLUSH,
             Kind::Discard => bindings::req_op_REQ_OP_DISCARD,
             Kind::WriteZeroes => bindings::req_op_REQ_OP_WRITE_ZEROES,
@@ -286,6 +289,12 @@ impl Transfer {
             ON_ITS_WAY => None,
             status => Some(Status::from_raw(status)),
         }
+    }
+
+    /// The sector of its data, as far as it is known: where an append went, once that has ended.
+    pub fn sector(&self) -> u64 {
+        // SAFETY: The bio is initialised; the sector is only looked at.
+        unsafe { (&raw const (*self.0.bio.get()).bi_iter.bi_sector).read_volatile() }
     }
 
     /// How it ended, after a wait of at most [`PATIENCE_MS`] for it. Sleeps.

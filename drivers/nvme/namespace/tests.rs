@@ -44,6 +44,7 @@ impl Namespace {
         Ok(Namespace {
             nsid,
             format: format(lba_shift),
+            zones: None,
             deallocate: Some(DeallocateLimits::default()),
             zeroes_deallocate: true,
             atomic: AtomicWrite {

@@ -39,6 +39,7 @@ mod request;
 mod tag_set;
 #[cfg(CONFIG_KUNIT = "y")]
 mod tests;
+mod zoned;
 
 pub use self::{
     batch::{Batch, RequestList},
@@ -51,4 +52,5 @@ pub use self::{
     operations::{Operations, Rejected},
     request::{DataShape, Op, Request},
     tag_set::{QueueKinds, TagSet, TagSetConfig},
+    zoned::{Zone, ZoneCondition, ZoneLimits, ZoneReport},
 };

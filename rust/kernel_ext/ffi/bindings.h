@@ -30,6 +30,7 @@ static const blk_features_t EXT_BLK_FEAT_WRITE_CACHE = BLK_FEAT_WRITE_CACHE;
 static const blk_features_t EXT_BLK_FEAT_FUA = BLK_FEAT_FUA;
 static const blk_features_t EXT_BLK_FEAT_ROTATIONAL = BLK_FEAT_ROTATIONAL;
 static const blk_features_t EXT_BLK_FEAT_ATOMIC_WRITES = BLK_FEAT_ATOMIC_WRITES;
+static const blk_features_t EXT_BLK_FEAT_ZONED = BLK_FEAT_ZONED;
 static const blk_opf_t EXT_REQ_FUA = REQ_FUA;
 static const blk_opf_t EXT_REQ_PREFLUSH = REQ_PREFLUSH;
 static const blk_opf_t EXT_REQ_NOUNMAP = REQ_NOUNMAP;

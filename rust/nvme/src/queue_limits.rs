@@ -103,6 +103,22 @@ pub struct QueueLimits {
     pub atomic: AtomicWrite,
 }
 
+impl QueueLimits {
+    /// The same where transfers are split at the ends of zones of `zone` bytes (a power of two, at
+    /// least a logical block), whatever NOIOB says: a write that is split is torn.
+    #[must_use]
+    pub fn in_zones(mut self, zone: u64) -> Self {
+        self.chunk = 0;
+        if let Ok(zone) = u32::try_from(zone) {
+            self.physical_block_size = self.physical_block_size.min(zone);
+            self.atomic.max = self.atomic.max.min(zone);
+            // All powers of two, but for the most.
+            self.atomic.unit_max = self.atomic.unit_max.min(zone);
+        }
+        self
+    }
+}
+
 /// The limits, and the claims that did not make it into them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {

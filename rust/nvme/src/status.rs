@@ -363,6 +363,12 @@ impl Status {
         self.0 & (1 << 14) != 0
     }
 
+    /// The same with DNR set.
+    #[inline]
+    pub const fn without_retry(self) -> Self {
+        Self(self.0 | (1 << 14))
+    }
+
     /// Whether the command did what it should.
     #[inline]
     pub const fn is_success(self) -> bool {

@@ -11,7 +11,7 @@ use core::fmt;
 
 use zerocopy::little_endian::U32;
 
-use crate::command::Command;
+use crate::command::{Command, NSID_ALL};
 use crate::identify::{IdentifyNamespaceZoned, NamespaceFormat};
 use crate::limits::transfer_limit;
 
@@ -25,15 +25,29 @@ pub use report::{
 /// The Command Set Identifier of zoned namespaces.
 pub const CSI: u8 = 0x02;
 
-/// The most zones that a namespace may have. A drive of 1 PiB in zones of 64 MiB has as many;
-/// the block layer keeps some memory for each, and a report of all takes 1 GiB of transfers.
-pub const MAX_ZONES: u32 = 1 << 24;
+/// The most zones that a namespace may have. A drive of 256 TiB in zones of 64 MiB has as many.
+/// The block layer keeps a byte for each in one piece of memory, which has 4 MiB at most: for more
+/// zones the allocator would warn of a number that a device made up.
+pub const MAX_ZONES: u32 = 1 << 22;
+
+/// The most zones that users are told can be open or active at once. The block layer sets memory
+/// aside for each of them; drives have some hundreds at most.
+pub const MAX_RESOURCES: u32 = 4096;
 
 /// log2 of the kernel's sector.
 const SECTOR_SHIFT: u8 = 9;
 
 /// What MAR and MOR say for "no limit".
 const UNLIMITED: u32 = u32::MAX;
+
+/// LID of the Commands Supported and Effects log page (Base 5.1.12.1.6).
+const EFFECTS: u8 = 0x05;
+
+/// Bytes of that page.
+const EFFECTS_BYTES: u32 = 4096;
+
+/// Where the page has its I/O commands, a dword each, of which bit 0 (CSUPP) tells of support.
+const EFFECTS_OF_IO: usize = 1024;
 
 /// CDW12 of Zone Append: Force Unit Access.
 const FUA: u32 = 1 << 30;
@@ -83,6 +97,15 @@ impl Command {
         }
     }
 
+    /// Get Log Page for the commands of this command set that the controller has: 4096 bytes, for
+    /// [`appends`] to look at.
+    pub fn zoned_effects() -> Self {
+        Self {
+            cdw14: U32::new(u32::from(CSI) << 24),
+            ..Self::get_log_page(NSID_ALL, EFFECTS, EFFECTS_BYTES / 4, 0, true)
+        }
+    }
+
     /// Zone Management Send (ZNS 3.4.3) to the zone that begins at `zslba`.
     #[inline]
     pub fn zone_action(nsid: u32, zslba: u64, action: ZoneAction) -> Self {
@@ -122,6 +145,12 @@ impl Command {
             ..Self::zoned(ZonedOpcode::Append, nsid, zslba)
         }
     }
+}
+
+/// Whether the controller has Zone Append, which is optional, by its log page of commands.
+pub fn appends(effects: &[u8]) -> bool {
+    const AT: usize = EFFECTS_OF_IO + ZonedOpcode::Append as usize * 4;
+    effects.get(AT).is_some_and(|dword| dword & 1 != 0)
 }
 
 /// The longest Zone Append in bytes: ZASL (ZNS 4.1.5.2) counts as MDTS does, in the page size
@@ -250,6 +279,21 @@ impl ZoneLayout {
             max_active,
             lba_shift,
         })
+    }
+
+    /// How many zones users are told can be open, and active, at once; 0: as many as there are.
+    ///
+    /// A limit that no namespace of so few zones can reach is none. One beyond [`MAX_RESOURCES`]
+    /// is told as that: who keeps to it keeps to the device's.
+    pub fn resources(&self) -> (u32, u32) {
+        let told = |limit: u32| {
+            if limit >= self.zones {
+                0
+            } else {
+                limit.min(MAX_RESOURCES)
+            }
+        };
+        (told(self.max_open), told(self.max_active))
     }
 
     /// The first sector of a zone.

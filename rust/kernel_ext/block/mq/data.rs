@@ -7,7 +7,7 @@
 //!
 //! C header: `include/linux/blk-mq-dma.h`.
 
-use super::{Op, Operations, Request};
+use super::{Operations, Request};
 use crate::{bindings, block::Status, raw};
 use core::ptr::NonNull;
 use kernel::{device, prelude::*};
@@ -180,7 +180,7 @@ impl<'r, T: Operations> DataSegments<'r, T> {
     fn start(&mut self) -> bool {
         self.started = true;
         // The C code walks pages of data, which other operations may not have.
-        if !matches!(self.rq.op(), Op::Read | Op::Write) {
+        if !self.rq.op().has_data() {
             self.iter.status = Status::NOT_SUPPORTED.raw();
             return false;
         }

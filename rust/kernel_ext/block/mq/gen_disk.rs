@@ -2,7 +2,7 @@
 
 //! A disk: what users open.
 
-use super::{data::same_device, Limits, Operations, TagSet};
+use super::{data::same_device, zoned, Limits, Operations, TagSet};
 use crate::{bindings, raw};
 use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{
@@ -49,7 +49,7 @@ impl<T: Operations> Fops<T> {
         getgeo: None,
         set_read_only: None,
         swap_slot_free_notify: None,
-        report_zones: None,
+        report_zones: Some(zoned::report_zones::<T>),
         devnode: None,
         alternative_gpt_sector: None,
         get_unique_id: None,
@@ -69,7 +69,10 @@ impl<T: Operations> Added<T> {
     ) -> Result<Self> {
         let name = CString::try_from_fmt(name)?;
         let bytes = name.to_bytes_with_nul();
-        let read_only = limits.read_only;
+        let (read_only, zones) = (limits.read_only, limits.zones);
+        if zones.is_some_and(|zones| !zones.make_up(sectors)) {
+            return Err(EINVAL);
+        }
         let mut limits = limits.to_raw();
         let queuedata = core::ptr::from_ref::<T::QueueData>(&data).cast_mut().cast();
         // SAFETY: The set is allocated; the limits are only read during the call.
@@ -96,7 +99,13 @@ impl<T: Operations> Added<T> {
             };
             (named, raw::device(set.device()))
         };
-        let added = named.and_then(|()| {
+        let ready = named.and_then(|()| match zones {
+            // SAFETY: The disk is complete, with those limits and this capacity; it is nobody
+            // else's yet, and its data is here.
+            Some(_) => unsafe { zoned::revalidate(disk) },
+            None => Ok(()),
+        });
+        let added = ready.and_then(|()| {
             // SAFETY: The disk is complete. Its parent is the set's device, which is bound.
             to_result(unsafe { bindings::device_add_disk(parent, disk, core::ptr::null_mut()) })
         });
@@ -148,7 +157,8 @@ impl<T: Operations> GenDisk<T> {
     /// Makes the disk `name` of `sectors` sectors of 512 bytes, a child of `dev`, for which `set`
     /// must have been made.
     ///
-    /// I/O may come before this returns: partitions are read. May sleep. On failure `data` is
+    /// I/O may come before this returns: partitions are read, or zones reported. `EINVAL` if the
+    /// limits have zones that do not make up the disk. May sleep. On failure `data` is
     /// dropped and the C function's errno is returned.
     pub fn add(
         dev: &device::Device<Bound>,

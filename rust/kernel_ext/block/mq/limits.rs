@@ -7,6 +7,7 @@
 //!
 //! C header: `include/linux/blkdev.h`, `struct queue_limits`.
 
+use super::ZoneLimits;
 use crate::bindings;
 
 /// What a disk's queue can take; what is not known is as in [`Limits::NONE`].
@@ -48,6 +49,8 @@ pub struct Limits {
     pub write_zeroes_unmaps: bool,
     /// What is written whole or not at all, if the device says so.
     pub atomic: Option<AtomicWrite>,
+    /// The zones that the disk is made of, if it is zoned; their size takes the place of `chunk`.
+    pub zones: Option<ZoneLimits>,
     /// How many streams of data the device keeps apart; 0: none.
     pub write_streams: u16,
     /// How many bytes a stream fills before it takes new room; 0: unknown.
@@ -104,6 +107,7 @@ impl Limits {
         max_write_zeroes: 0,
         write_zeroes_unmaps: false,
         atomic: None,
+        zones: None,
         write_streams: 0,
         write_stream_granularity: 0,
     };
@@ -114,6 +118,7 @@ impl Limits {
             (self.fua, bindings::EXT_BLK_FEAT_FUA),
             (self.rotational, bindings::EXT_BLK_FEAT_ROTATIONAL),
             (self.atomic.is_some(), bindings::EXT_BLK_FEAT_ATOMIC_WRITES),
+            (self.zones.is_some(), bindings::EXT_BLK_FEAT_ZONED),
         ];
         said.iter()
             .filter(|(given, _)| *given)
@@ -152,6 +157,9 @@ impl Limits {
             raw.atomic_write_hw_boundary = atomic.boundary;
             raw.atomic_write_hw_unit_min = atomic.unit_min;
             raw.atomic_write_hw_unit_max = atomic.unit_max;
+        }
+        if let Some(zones) = self.zones {
+            zones.fill(&mut raw);
         }
         raw
     }

@@ -2,7 +2,9 @@
 
 //! What a driver implements, and the table of C functions made from it.
 
-use super::{request::RequestData, tag_set::TagSetData, Batch, Op, Request, RequestList};
+use super::{
+    request::RequestData, tag_set::TagSetData, Batch, Op, Request, RequestList, ZoneReport,
+};
 use crate::{bindings, block::Status};
 use core::{ffi::c_uint, ffi::c_void, marker::PhantomData};
 use kernel::{error::from_result, prelude::*, sync::Arc, ModuleMetadata};
@@ -25,6 +27,9 @@ pub trait Operations: Sized + 'static {
     type QueueData: Send + Sync + 'static;
     /// The data of a request, made once per tag and kept from one use of the tag to the next.
     type RequestData: Default + Send + 'static;
+
+    /// What it takes to report a disk's zones.
+    type Zones: 'static;
 
     /// The data of hardware queue `index`, asked for once per disk. May sleep.
     fn init_hctx(set: &Self::SetData, index: usize) -> Result<Arc<Self::HwData>>;
@@ -57,6 +62,19 @@ pub trait Operations: Sized + 'static {
     /// many there were. Called by their submitters, by several at a time; must not sleep.
     fn poll(_hw: &Self::HwData, _batch: &mut Batch<'_, Self>) -> u16 {
         0
+    }
+
+    /// What it takes to report the zones of a disk with such limits; none of another one.
+    fn zones(_disk: &Self::QueueData) -> Option<Self::Zones> {
+        None
+    }
+
+    /// Tells `report` the zones that it asks for. May sleep, but not wait for memory that I/O to
+    /// the disk would have to free: the block layer sees to that.
+    ///
+    /// The disk may go away meanwhile, with its data; then fetching fails.
+    fn report_zones(_zones: Self::Zones, _report: &mut ZoneReport<'_, Self>) -> Result {
+        Err(EOPNOTSUPP)
     }
 
     /// Frees what the driver holds for a request that [`Request::complete_in`] ends along with

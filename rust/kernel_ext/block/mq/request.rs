@@ -26,8 +26,30 @@ pub enum Op {
     WriteZeroes,
     /// Do what the driver has put into the private data: [`super::CommandQueue::execute`].
     Driver,
+    /// Write data where the zone's write pointer is: [`Request::written_at`].
+    ZoneAppend,
+    /// Make the zone at the sector empty.
+    ZoneReset,
+    /// Make all zones empty.
+    ZoneResetAll,
+    /// Open the zone at the sector.
+    ZoneOpen,
+    /// Close the zone at the sector.
+    ZoneClose,
+    /// Make the zone at the sector full.
+    ZoneFinish,
+    /// Read what the driver itself asked for: [`super::ZoneReport::fetch`].
+    DriverIn,
     /// Anything else: the C value of `enum req_op`.
     Other(u8),
+}
+
+impl Op {
+    /// Whether there are pages of data to map.
+    #[inline]
+    pub(super) fn has_data(self) -> bool {
+        matches!(self, Op::Read | Op::Write | Op::ZoneAppend | Op::DriverIn)
+    }
 }
 
 /// How a request's data lies in memory.
@@ -186,6 +208,13 @@ impl<T: Operations> Request<T> {
             bindings::req_op_REQ_OP_DISCARD => Op::Discard,
             bindings::req_op_REQ_OP_WRITE_ZEROES => Op::WriteZeroes,
             bindings::req_op_REQ_OP_DRV_OUT => Op::Driver,
+            bindings::req_op_REQ_OP_ZONE_APPEND => Op::ZoneAppend,
+            bindings::req_op_REQ_OP_ZONE_RESET => Op::ZoneReset,
+            bindings::req_op_REQ_OP_ZONE_RESET_ALL => Op::ZoneResetAll,
+            bindings::req_op_REQ_OP_ZONE_OPEN => Op::ZoneOpen,
+            bindings::req_op_REQ_OP_ZONE_CLOSE => Op::ZoneClose,
+            bindings::req_op_REQ_OP_ZONE_FINISH => Op::ZoneFinish,
+            bindings::req_op_REQ_OP_DRV_IN => Op::DriverIn,
             other => Op::Other(other as u8),
         }
     }
@@ -245,7 +274,7 @@ impl<T: Operations> Request<T> {
     #[inline]
     pub fn data_shape(&self) -> DataShape {
         let mut shape = DataShape::default();
-        if matches!(self.op(), Op::Read | Op::Write) && self.bytes() != 0 {
+        if self.op().has_data() && self.bytes() != 0 {
             // SAFETY: By the invariant the request is valid, and it has data.
             unsafe {
                 bindings::ext_data_shape(self.as_raw(), &mut shape.first_offset, &mut shape.gaps)

@@ -10,10 +10,12 @@ mod company;
 mod disks;
 mod in_flight;
 mod requests;
+#[cfg(CONFIG_BLK_DEV_ZONED)]
+mod zoned;
 
 use super::{
     Batch, Claimer, CommandQueue, GenDisk, InFlight, Limits, Op, Operations, QueueKinds, Rejected,
-    Request, RequestList, TagSet, TagSetConfig, Ticket,
+    Request, RequestList, TagSet, TagSetConfig, Ticket, Zone, ZoneCondition, ZoneReport,
 };
 use crate::{
     block::Status,
@@ -152,6 +154,7 @@ impl Operations for TestIo {
     type HwData = Queue;
     type QueueData = Tell;
     type RequestData = u32;
+    type Zones = ();
 
     fn init_hctx(set: &SetData, _index: usize) -> Result<Arc<Queue>> {
         Ok(set.queue.clone())
@@ -203,10 +206,47 @@ impl Operations for TestIo {
         *data += RELEASED;
     }
 
+    fn zones(_disk: &Tell) -> Option<()> {
+        Some(())
+    }
+
+    fn report_zones(_zones: (), report: &mut ZoneReport<'_, TestIo>) -> Result {
+        report_test_zones(report)
+    }
+
     fn complete(mut rq: Request<TestIo>) {
         *rq.data_mut() += 1;
         let status = rq.status();
         rq.end(status);
+    }
+}
+
+/// Tells of zones that alternate between empty and half written, each of 16 sectors less than its
+/// size. Impossible ones and one too many are refused.
+fn report_test_zones(report: &mut ZoneReport<'_, TestIo>) -> Result {
+    let zone = |condition, capacity, written| Zone {
+        condition,
+        capacity,
+        written,
+        reset_recommended: false,
+    };
+    while report.left() > 0 {
+        for (capacity, written) in [(0, 0), (257, 0), (240, 241), (u64::MAX, u64::MAX)] {
+            let impossible = zone(ZoneCondition::Closed, capacity, written);
+            if report.tell(impossible) != Err(EINVAL) {
+                return Err(EFAULT);
+            }
+        }
+        let half = report.sector() & 256 != 0;
+        report.tell(if half {
+            zone(ZoneCondition::Closed, 240, 120)
+        } else {
+            zone(ZoneCondition::Empty, 240, 0)
+        })?;
+    }
+    match report.tell(zone(ZoneCondition::Empty, 240, 0)) {
+        Err(error) if error == EINVAL => Ok(()),
+        _ => Err(EFAULT),
     }
 }
 

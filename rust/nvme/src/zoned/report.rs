@@ -105,6 +105,15 @@ pub struct Zone {
 impl Zone {
     /// The block layer's type of every zone: sequential writes required.
     pub const TYPE: u8 = SEQUENTIAL_WRITE_REQUIRED;
+
+    /// How much of the zone is written, as far as the write pointer tells: at most its capacity,
+    /// and 0 if there is none.
+    pub fn written(&self) -> u64 {
+        match self.write_pointer {
+            u64::MAX => 0,
+            pointer => pointer.saturating_sub(self.start).min(self.capacity),
+        }
+    }
 }
 
 /// What is wrong with a report. The walk is over.
@@ -241,10 +250,15 @@ impl ZoneReport {
         self.next.saturating_sub(self.first)
     }
 
+    /// The sector that the next zone begins with.
+    pub const fn sector(&self) -> u64 {
+        self.layout.start(self.next)
+    }
+
     /// The command that fetches what comes next into a buffer of `bytes` (at least what
     /// [`report_bytes`] gives for one zone), or `None` when all is done.
     pub fn command(&self, nsid: u32, bytes: u32) -> Option<Command> {
-        let slba = self.layout.lba(self.layout.start(self.next));
+        let slba = self.layout.lba(self.sector());
         (self.left() > 0).then(|| Command::report_zones(nsid, slba, bytes))
     }
 
@@ -295,7 +309,8 @@ impl ZoneReport {
     /// The next zone, by its descriptor.
     fn parse(&self, bytes: &[u8]) -> Result<Zone, ReportRefused> {
         let (zone, layout) = (self.next, &self.layout);
-        let Ok((descriptor, _)) = ZoneDescriptor::ref_from_prefix(bytes) else {
+        // A copy: what was checked is what is used, whatever the device still writes there.
+        let Ok((descriptor, _)) = ZoneDescriptor::read_from_prefix(bytes) else {
             return Err(ReportRefused::Short(bytes.len()));
         };
         let zt = descriptor.zt & 0xf;

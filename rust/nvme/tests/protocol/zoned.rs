@@ -6,7 +6,9 @@ use nvme_proto::command::Command;
 use nvme_proto::identify::{
     IdentifyControllerZoned, IdentifyNamespaceZoned, LbaFormatExtension, NamespaceFormat,
 };
-use nvme_proto::zoned::{append_limit, ZoneAction, ZoneLayout, ZonedRefused, CSI, MAX_ZONES};
+use nvme_proto::zoned::{
+    append_limit, appends, ZoneAction, ZoneLayout, ZonedRefused, CSI, MAX_RESOURCES, MAX_ZONES,
+};
 use proptest::prelude::*;
 use zerocopy::{FromZeros, IntoBytes, TryFromBytes};
 
@@ -83,6 +85,35 @@ fn the_limits_of_open_and_active_zones_never_contradict_each_other() {
     assert_eq!(limits(u32::MAX, 13), (0, 14));
     assert_eq!(limits(20, 13), (14, 14), "what is open is active");
     assert_eq!(limits(u32::MAX - 1, u32::MAX - 1), (u32::MAX, u32::MAX));
+}
+
+#[test]
+fn no_more_resources_are_told_than_the_block_layer_has_memory_for() {
+    let told = |max_open: u32, max_active: u32, zones: u32| {
+        let layout = ZoneLayout {
+            max_open,
+            max_active,
+            zones,
+            ..layout()
+        };
+        layout.resources()
+    };
+    assert_eq!(told(3, 5, 8), (3, 5));
+    assert_eq!(told(0, 0, 8), (0, 0), "no limit stays none");
+    assert_eq!(told(3, 8, 8), (3, 0), "all zones may be active");
+    assert_eq!(told(u32::MAX, u32::MAX, 8), (0, 0));
+    assert_eq!(
+        told(1 << 21, 1 << 21, MAX_ZONES),
+        (MAX_RESOURCES, MAX_RESOURCES)
+    );
+    for_all(2000, any::<(u32, u32, u32)>(), |(mor, mar, zones)| {
+        let mut identify = identify();
+        (identify.mor, identify.mar) = (mor.into(), mar.into());
+        let blocks = 64 * u64::from(zones % MAX_ZONES + 1);
+        let layout = ZoneLayout::new(&identify, 0, &format(12, blocks)).expect("zones");
+        let (open, active) = layout.resources();
+        assert!(active == 0 || open <= active, "the block layer refuses it");
+    });
 }
 
 #[test]
@@ -197,6 +228,20 @@ fn where_an_append_went_must_be_in_its_zone() {
     }
 }
 
+#[test]
+fn the_log_of_commands_tells_of_appends() {
+    let mut log = [0u8; 4096];
+    assert!(!appends(&log));
+    log[1024 + 0x7c * 4] = 1;
+    log[1024 + 0x7d * 4] = 0xfe;
+    assert!(!appends(&log));
+    log[1024 + 0x7d * 4] = 1;
+    assert!(appends(&log));
+    assert!(!appends(&log[..1024 + 0x7d * 4]));
+    let asked = [(0, 2), (1, u32::MAX), (10, 0x03ff_8005), (14, 0x0200_0000)];
+    assert_eq!(set(Command::zoned_effects()), asked);
+}
+
 /// The dwords that are not 0, with their numbers.
 fn set(command: Command) -> Vec<(usize, u32)> {
     let bytes = command.as_bytes();
@@ -269,7 +314,7 @@ fn a_refused_zoned_namespace_learns_what_linux_needs() {
         ),
         (
             ZonedRefused::TooManyZones(1 << 40),
-            "has 1099511627776 zones; the most is 16777216",
+            "has 1099511627776 zones; the most is 4194304",
         ),
     ];
     for (refused, expected) in messages {

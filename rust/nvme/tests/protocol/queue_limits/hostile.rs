@@ -10,6 +10,8 @@ use super::Device;
 use crate::block_layer::assert_accepted;
 use crate::support::for_all;
 
+mod zones;
+
 /// Values at the edges, more often than not.
 fn field() -> impl Strategy<Value = u16> {
     let near_powers = (0u32..16, -1i32..=1).prop_map(|(bit, by)| ((1 << bit) + by) as u16);
