@@ -33,6 +33,7 @@ mod data;
 mod discard;
 mod gen_disk;
 mod in_flight;
+mod integrity;
 mod limits;
 mod operations;
 mod request;
@@ -48,6 +49,7 @@ pub use self::{
     discard::{DiscardRange, DiscardRanges},
     gen_disk::GenDisk,
     in_flight::{Claimer, InFlight, Ticket},
+    integrity::{Checksum, Integrity, IntegrityChecks},
     limits::{AtomicWrite, Discard, Limits},
     operations::{Operations, Rejected},
     request::{DataShape, Op, Request},

@@ -4,6 +4,7 @@
  * bindings lack. Kbuild feeds it to bindgen with a list of what to take;
  * everything that the kernel crate binds already is reused from there.
  */
+#include <linux/blk-integrity.h>
 #include <linux/blk-mq.h>
 #include <linux/blk-mq-dma.h>
 #include <linux/blkdev.h>
@@ -36,14 +37,24 @@ static const blk_opf_t EXT_REQ_PREFLUSH = REQ_PREFLUSH;
 static const blk_opf_t EXT_REQ_NOUNMAP = REQ_NOUNMAP;
 static const blk_opf_t EXT_REQ_ATOMIC = REQ_ATOMIC;
 static const blk_opf_t EXT_REQ_RAHEAD = REQ_RAHEAD;
+static const blk_opf_t EXT_REQ_INTEGRITY = REQ_INTEGRITY;
 static const blk_opf_t EXT_REQ_FAILFAST_MASK = REQ_FAILFAST_MASK;
 static const req_flags_t EXT_RQF_DONTPREP = RQF_DONTPREP;
+static const unsigned char EXT_BLK_INTEGRITY_DEVICE_CAPABLE = BLK_INTEGRITY_DEVICE_CAPABLE;
+static const unsigned char EXT_BLK_INTEGRITY_REF_TAG = BLK_INTEGRITY_REF_TAG;
+static const unsigned char EXT_BLK_SPLIT_INTERVAL_CAPABLE = BLK_SPLIT_INTERVAL_CAPABLE;
+static const unsigned short EXT_BIP_CHECK_GUARD = BIP_CHECK_GUARD;
+static const unsigned short EXT_BIP_CHECK_REFTAG = BIP_CHECK_REFTAG;
+static const unsigned short EXT_BIP_CHECK_APPTAG = BIP_CHECK_APPTAG;
 
 bool ext_add_to_batch(struct request *rq, struct io_comp_batch *batch,
 		      void (*end)(struct io_comp_batch *));
 bool ext_queue_dying(struct request_queue *q);
 void ext_data_shape(struct request *rq, u32 *first_offset, u64 *gaps);
 void ext_full_barrier(void);
+bool ext_integrity_checks(struct request *rq, u16 *flags, u16 *app_tag);
+bool ext_integrity_map(struct request *rq, struct device *dev, struct dma_iova_state *state,
+		       struct blk_dma_iter *iter);
 void ext_requeue(struct request *rq, unsigned long delay_ms);
 int ext_spread_node(unsigned int index, unsigned int count);
 bool ext_memory_bar(struct pci_dev *pdev, int bar, u64 *len, u64 *bus_address,

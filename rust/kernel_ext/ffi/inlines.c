@@ -3,6 +3,7 @@
  * What kernel_ext needs of C because the kernel has it as inline functions
  * only. Declared in bindings.h, whence bindgen knows it.
  */
+#include <linux/blk-integrity.h>
 #include <linux/blk-mq.h>
 #include <linux/blkdev.h>
 #include <linux/group_cpus.h>
@@ -59,6 +60,25 @@ void ext_data_shape(struct request *rq, u32 *first_offset, u64 *gaps)
 {
 	*first_offset = req_bvec(rq).bv_offset;
 	*gaps = req_phys_gap_mask(rq);
+}
+
+/* Which parts of its protection information are to be checked; false without. */
+bool ext_integrity_checks(struct request *rq, u16 *flags, u16 *app_tag)
+{
+	struct bio_integrity_payload *bip = rq->bio ? bio_integrity(rq->bio) : NULL;
+
+	if (!bip)
+		return false;
+	*flags = bip->bip_flags;
+	*app_tag = bip->app_tag;
+	return true;
+}
+
+/* Maps the first range of the metadata of a request that has some. */
+bool ext_integrity_map(struct request *rq, struct device *dev, struct dma_iova_state *state,
+		       struct blk_dma_iter *iter)
+{
+	return blk_rq_integrity_dma_map_iter_start(rq, dev, state, iter);
 }
 
 /* For memory that a device looks at without being coherent with this CPU. */

@@ -59,12 +59,10 @@ impl DataMapping {
         }
     }
 
-    fn direction(to_device: bool) -> bindings::dma_data_direction {
-        if to_device {
-            bindings::dma_data_direction::DMA_TO_DEVICE
-        } else {
-            bindings::dma_data_direction::DMA_FROM_DEVICE
-        }
+    /// The device that the request's data is mapped for.
+    #[inline]
+    pub(super) fn device(&self) -> *mut bindings::device {
+        self.dev.as_ptr()
     }
 
     #[inline]
@@ -76,7 +74,7 @@ impl DataMapping {
 
     #[cold]
     fn unmap_slow(&mut self, to_device: bool) {
-        let dir = Self::direction(to_device);
+        let dir = direction(to_device);
         match core::mem::replace(&mut self.mapped, Mapped::Nothing) {
             Mapped::Nothing => {}
             Mapped::Iova(len) => {
@@ -135,7 +133,7 @@ impl DataMapping {
             Ok(())
         };
         if room.is_err() || self.segments.push(segment, GFP_ATOMIC).is_err() {
-            self.unmap_one(segment, Self::direction(to_device));
+            self.unmap_one(segment, direction(to_device));
             return Err(Status::RESOURCE);
         }
         self.mapped = Mapped::Segments;
@@ -252,6 +250,15 @@ impl<T: Operations> Iterator for DataSegments<'_, T> {
             return None;
         }
         Some(segment)
+    }
+}
+
+/// Which way the data of a request goes.
+pub(super) fn direction(to_device: bool) -> bindings::dma_data_direction {
+    if to_device {
+        bindings::dma_data_direction::DMA_TO_DEVICE
+    } else {
+        bindings::dma_data_direction::DMA_FROM_DEVICE
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! A disk: what users open.
 
-use super::{data::same_device, zoned, Limits, Operations, TagSet};
+use super::{data::same_device, zoned, Integrity, Limits, Operations, TagSet};
 use crate::{bindings, raw};
 use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{
@@ -69,6 +69,10 @@ impl<T: Operations> Added<T> {
     ) -> Result<Self> {
         let name = CString::try_from_fmt(name)?;
         let bytes = name.to_bytes_with_nul();
+        let fits = |integrity: Integrity| integrity.fits(limits.logical_block_size);
+        if !limits.integrity.is_none_or(fits) {
+            return Err(EINVAL);
+        }
         let (read_only, zones) = (limits.read_only, limits.zones);
         if zones.is_some_and(|zones| !zones.make_up(sectors)) {
             return Err(EINVAL);
@@ -158,8 +162,9 @@ impl<T: Operations> GenDisk<T> {
     /// must have been made.
     ///
     /// I/O may come before this returns: partitions are read, or zones reported. `EINVAL` if the
-    /// limits have zones that do not make up the disk. May sleep. On failure `data` is
-    /// dropped and the C function's errno is returned.
+    /// limits have zones that do not make up the disk, or metadata that does not
+    /// [fit](Integrity::fits). May sleep. On failure `data` is dropped and the C function's errno
+    /// is returned.
     pub fn add(
         dev: &device::Device<Bound>,
         set: Arc<TagSet<T>>,

@@ -7,7 +7,7 @@
 //!
 //! C header: `include/linux/blkdev.h`, `struct queue_limits`.
 
-use super::ZoneLimits;
+use super::{Integrity, ZoneLimits};
 use crate::bindings;
 
 /// What a disk's queue can take; what is not known is as in [`Limits::NONE`].
@@ -55,6 +55,8 @@ pub struct Limits {
     pub write_streams: u16,
     /// How many bytes a stream fills before it takes new room; 0: unknown.
     pub write_stream_granularity: u32,
+    /// The metadata that comes with each block in a buffer of its own, if there is any.
+    pub integrity: Option<Integrity>,
 }
 
 /// What one request can deallocate.
@@ -110,6 +112,7 @@ impl Limits {
         zones: None,
         write_streams: 0,
         write_stream_granularity: 0,
+        integrity: None,
     };
 
     fn features(&self) -> bindings::blk_features_t {
@@ -160,6 +163,11 @@ impl Limits {
         }
         if let Some(zones) = self.zones {
             zones.fill(&mut raw);
+        }
+        if let Some(integrity) = self.integrity {
+            raw.integrity = integrity.to_raw();
+            // A request's metadata is one stretch.
+            raw.max_integrity_segments = 1;
         }
         raw
     }

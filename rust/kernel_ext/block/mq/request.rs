@@ -2,7 +2,9 @@
 
 //! A request that belongs to the driver.
 
-use super::{data::DataMapping, Batch, DataSegments, Operations};
+use super::{
+    data::DataMapping, integrity::IntegrityMapping, Batch, DataSegments, Operations,
+};
 use crate::{bindings, block::Status};
 use core::{
     marker::PhantomData,
@@ -67,6 +69,7 @@ const RESOURCE_DELAY_MS: usize = 3;
 /// What lies behind `struct request`.
 pub(super) struct RequestData<T: Operations> {
     pub(super) mapping: DataMapping,
+    pub(super) integrity: IntegrityMapping,
     /// How the request ended, on its way to [`Operations::complete`].
     status: Status,
     /// How often it was requeued since the block layer made it.
@@ -112,6 +115,7 @@ impl<T: Operations> RequestData<T> {
     pub(super) fn new(dev: &device::Device) -> Self {
         RequestData {
             mapping: DataMapping::new(dev),
+            integrity: IntegrityMapping::new(),
             status: Status::OK,
             requeued: 0,
             driver: T::RequestData::default(),
@@ -313,10 +317,21 @@ impl<T: Operations> Request<T> {
         self.private_mut().mapping.unmap(to_device);
     }
 
+    /// Undoes all mappings, before the request leaves the driver. Does not sleep.
+    #[inline]
+    fn unmap(&mut self) {
+        self.unmap_data();
+        // Without this flag there was nothing else to map.
+        let flags = self.cmd_flags();
+        if flags & bindings::EXT_REQ_INTEGRITY != 0 {
+            self.unmap_integrity(flags & 1 != 0);
+        }
+    }
+
     /// Ends the request with `status`. Does not sleep.
     #[inline]
     pub fn end(mut self, status: Status) {
-        self.unmap_data();
+        self.unmap();
         // SAFETY: By the invariant the request is started and ours to end; nothing is mapped.
         unsafe { bindings::blk_mq_end_request(self.into_raw().as_ptr(), status.raw()) };
     }
@@ -330,7 +345,7 @@ impl<T: Operations> Request<T> {
     /// Gives the request back to come again after `delay_ms` milliseconds, or with another that
     /// comes again earlier. It is not merged with others from now on. Does not sleep.
     pub fn requeue(mut self, delay_ms: u32) {
-        self.unmap_data();
+        self.unmap();
         let private = self.private_mut();
         private.requeued = private.requeued.saturating_add(1);
         // SAFETY: By the invariant the request is started and ours; nothing is mapped.
@@ -371,7 +386,7 @@ impl<T: Operations> Request<T> {
     pub(super) fn release(&mut self) {
         let op = self.op();
         T::release(self.data_mut(), op);
-        self.unmap_data();
+        self.unmap();
     }
 
     /// The status given to [`Request::complete`].
@@ -385,7 +400,7 @@ impl<T: Operations> Request<T> {
     pub(super) fn refuse(mut self, status: Status) {
         match status {
             Status::RESOURCE => {
-                self.unmap_data();
+                self.unmap();
                 // SAFETY: By the invariant the request is started and ours; nothing is mapped.
                 unsafe { bindings::ext_requeue(self.into_raw().as_ptr(), RESOURCE_DELAY_MS) };
             }
@@ -396,14 +411,14 @@ impl<T: Operations> Request<T> {
 
     /// Leaves a rejected request to blk-mq.
     pub(super) fn give_back(mut self) {
-        self.unmap_data();
+        self.unmap();
         self.into_raw();
     }
 }
 
 impl<T: Operations> Drop for Request<T> {
     fn drop(&mut self) {
-        self.unmap_data();
+        self.unmap();
         // SAFETY: As in `end`. Somebody waits for the request: an error is better than silence.
         unsafe { bindings::blk_mq_end_request(self.as_raw(), Status::IO_ERROR.raw()) };
     }

@@ -9,13 +9,15 @@ mod commands;
 mod company;
 mod disks;
 mod in_flight;
+mod integrity;
 mod requests;
 #[cfg(CONFIG_BLK_DEV_ZONED)]
 mod zoned;
 
 use super::{
-    Batch, Claimer, CommandQueue, GenDisk, InFlight, Limits, Op, Operations, QueueKinds, Rejected,
-    Request, RequestList, TagSet, TagSetConfig, Ticket, Zone, ZoneCondition, ZoneReport,
+    Batch, Claimer, CommandQueue, GenDisk, InFlight, IntegrityChecks, Limits, Op, Operations,
+    QueueKinds, Rejected, Request, RequestList, TagSet, TagSetConfig, Ticket, Zone, ZoneCondition,
+    ZoneReport,
 };
 use crate::{
     block::Status,
@@ -50,6 +52,9 @@ enum Do {
     RejectOnce,
     /// Maps the data twice, notes the ranges of the second time, then keeps.
     Map,
+    /// Notes what is to be checked, maps at least so many bytes of metadata, twice, and notes the
+    /// range of the second time, then keeps.
+    MapIntegrity(u64),
 }
 
 /// What the queue has seen of a request.
@@ -68,6 +73,7 @@ struct Notes {
     tickets: KVec<Ticket>,
     returned: usize,
     ranges: KVec<super::Segment>,
+    checks: Option<IntegrityChecks>,
 }
 
 #[pin_data]
@@ -146,6 +152,14 @@ impl Queue {
         }
         segments.finish()
     }
+
+    fn map_integrity(&self, rq: &mut Request<TestIo>, bytes: u64) -> Result<(), Status> {
+        self.notes.lock().checks = rq.integrity();
+        rq.map_integrity(bytes)?;
+        let range = rq.map_integrity(bytes)?;
+        let _ = self.notes.lock().ranges.push(range, GFP_ATOMIC);
+        Ok(())
+    }
 }
 
 impl Operations for TestIo {
@@ -193,6 +207,10 @@ impl Operations for TestIo {
             Do::Reject(status) => Err(Rejected(rq, status)),
             Do::RejectOnce => Err(Rejected(rq, Status::RESOURCE)),
             Do::Map => match hw.map(&mut rq) {
+                Ok(()) => hw.keep(rq),
+                Err(status) => Err(Rejected(rq, status)),
+            },
+            Do::MapIntegrity(bytes) => match hw.map_integrity(&mut rq, bytes) {
                 Ok(()) => hw.keep(rq),
                 Err(status) => Err(Rejected(rq, status)),
             },
@@ -292,6 +310,7 @@ fn new_queue(places: u16, drops: &Drops) -> Result<(Arc<Queue>, Claimer<TestIo>)
         tickets: KVec::with_capacity(64, GFP_KERNEL)?,
         returned: 0,
         ranges: KVec::with_capacity(64, GFP_KERNEL)?,
+        checks: None,
     };
     let queue = Arc::pin_init(
         pin_init!(Queue {

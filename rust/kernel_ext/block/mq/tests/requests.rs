@@ -56,6 +56,15 @@ mod cases {
     }
 
     #[test]
+    fn request_without_metadata_has_none_to_map() -> Result {
+        let bench = Bench::new(c"plain", 4)?;
+        let ended = bench.read_with(Do::MapIntegrity(0))?;
+        assert_eq!(ended, Some(Status::INVALID));
+        assert!(bench.queue.notes.lock().checks.is_none());
+        Ok(())
+    }
+
+    #[test]
     fn dropped_request_ends_with_an_error() -> Result {
         let bench = Bench::new(c"dropped", 4)?;
         assert_eq!(bench.read_with(Do::Drop)?, Some(Status::IO_ERROR));
