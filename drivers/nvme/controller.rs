@@ -7,6 +7,7 @@
 //! controller's state machine (`nvme_proto::life`).
 
 use crate::{
+    behavior,
     counters::{self, Counters},
     discard::Spare,
     failure,
@@ -107,9 +108,10 @@ impl<'bound> Controller<'bound> {
             counters::add_files(pdev.as_ref(), hardware.queues()?, counters.clone())?;
         let mut disks = KVec::new();
         let set = if let Some(first) = queues.first() {
+            let delays = behavior::agree(&mut hardware, identity)?;
             let shared = Shared {
                 counters,
-                retry_policy: failure::retry_policy(&mut hardware, identity)?,
+                retry_policy: failure::retry_policy(identity, delays),
                 settled: AtomicBool::new(false),
                 spare: Spare::new(&first.pools)?,
                 sgl: SglSupport::parse(identity.sgls.get()),

@@ -5,19 +5,14 @@
 //! NVM Express Base Specification 2.1, section 4.2.3. The decision is `nvme_proto::retry`'s; which
 //! status means which error is in Documentation/status.md.
 
-use crate::{admin::AdminError, hardware::Hardware, io::Io, module_parameters, show::Show};
+use crate::{io::Io, module_parameters, show::Show};
 use core::sync::atomic::Ordering;
-use kernel::{prelude::*, sync::Arc};
-use kernel_ext::{
-    block::{
-        mq::{Op, Request},
-        Status as BlockStatus,
-    },
-    dma::Coherent,
+use kernel::prelude::*;
+use kernel_ext::block::{
+    mq::{Op, Request},
+    Status as BlockStatus,
 };
 use nvme_proto::{
-    command::Command,
-    feature::{host_behavior, FeatureId, HOST_BEHAVIOR_BYTES},
     identify::IdentifyController,
     retry::{retry, Attempt, Decision, RetryPolicy},
     status::Outcome,
@@ -27,36 +22,10 @@ use nvme_proto::{
 /// time, and neither unbind nor rmmod can begin before that ends.
 const PROBE_DELAY_MS: u32 = 100;
 
-/// How requests of a controller are sent again: the controller is told that its delays are
-/// understood, if it has any. Sleeps.
-pub(crate) fn retry_policy(
-    hardware: &mut Hardware<'_>,
-    identity: &IdentifyController,
-) -> Result<RetryPolicy> {
+/// How requests of a controller are sent again, with delays if those were `agreed` on.
+pub(crate) fn retry_policy(identity: &IdentifyController, agreed: bool) -> RetryPolicy {
     let retries = u8::try_from(module_parameters::max_retries.value()).unwrap_or(u8::MAX);
-    let delays = identity.crdt.map(|delay| delay.get());
-    if delays == [0; 3] {
-        return Ok(RetryPolicy::new(delays, false, retries));
-    }
-    let data = Coherent::new(hardware.pdev.as_ref(), HOST_BEHAVIOR_BYTES / 8)?;
-    data.write(0, &[host_behavior(true)])?;
-    let data = Arc::new(data, GFP_KERNEL)?;
-    let command = Command::set_features(FeatureId::HostBehaviorSupport, 0);
-    let told = hardware
-        .admin
-        .execute(&hardware.registers, command, Some(&data));
-    match told {
-        Ok(_) => Ok(RetryPolicy::new(delays, true, retries)),
-        Err(AdminError::Status(status)) => {
-            dev_warn!(
-                hardware.pdev,
-                "Set Features, Host Behavior Support: {}; retries are not delayed\n",
-                Show(status)
-            );
-            Ok(RetryPolicy::new(delays, false, retries))
-        }
-        Err(error) => Err(error.into()),
-    }
+    RetryPolicy::new(identity.crdt.map(|delay| delay.get()), agreed, retries)
 }
 
 /// Ends `rq`, whose command failed with the status in its data, or has it sent again.

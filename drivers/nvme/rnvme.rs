@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod behavior;
 mod cmb;
 mod controller;
 mod counters;

@@ -43,10 +43,11 @@ pub const fn number_of_queues_request(n: u16) -> u32 {
 pub const HOST_BEHAVIOR_BYTES: usize = 512;
 
 /// The first word of that data, to be stored little-endian; all others are 0. With `acre` the
-/// controller may say how long to wait before a command is sent again (CRD).
+/// controller may say how long to wait before a command is sent again (CRD), with `lbafee` it
+/// serves namespaces of extended LBA formats, as those with a 64-bit guard.
 #[inline]
-pub const fn host_behavior(acre: bool) -> u64 {
-    acre as u64
+pub const fn host_behavior(acre: bool, lbafee: bool) -> u64 {
+    (acre as u64) | ((lbafee as u64) << 16)
 }
 
 /// Number of Queues (Base 5.1.25.2.1).

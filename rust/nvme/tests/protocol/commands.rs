@@ -163,7 +163,9 @@ fn any_completion_goes_there_and_back() {
 
 #[test]
 fn queues_granted_are_never_more_than_asked_and_never_none() {
-    assert_eq!((host_behavior(true), host_behavior(false)), (1, 0));
+    let words = [(false, false), (true, false), (false, true), (true, true)];
+    let words = words.map(|(acre, lbafee)| host_behavior(acre, lbafee));
+    assert_eq!(words, [0, 1, 0x1_0000, 0x1_0001]);
     assert_eq!(number_of_queues_request(1), 0);
     assert_eq!(number_of_queues_request(0), 0);
     assert_eq!(number_of_queues_request(u16::MAX), 0xfffe_fffe);
