@@ -12,7 +12,7 @@ use crate::{
     failure,
     io_queue::{IoQueue, ListPools, Submission},
     namespace::Namespace,
-    placement,
+    placement, protection,
     zoned::{self, Zones},
 };
 use kernel::{prelude::*, sync::Arc};
@@ -106,7 +106,9 @@ fn prepare(
         Op::WriteZeroes => {
             let deallocate = namespace.zeroes_deallocate && !rq.stays_allocated();
             let command = Command::write_zeroes(namespace.nsid, slba, nlb0, deallocate, rq.fua());
-            return Ok(Prepared::without_data(command));
+            return Ok(Prepared::without_data(protection::zeroes(
+                namespace, command,
+            )));
         }
         Op::ZoneAppend if namespace.zones.is_some() => {
             Command::zone_append(namespace.nsid, slba, nlb0, rq.fua())
@@ -115,6 +117,11 @@ fn prepare(
     };
     let command = if rq.fails_fast() || rq.reads_ahead() {
         in_haste(rq, command)
+    } else {
+        command
+    };
+    let command = if namespace.metadata.is_some() {
+        protection::carry(namespace, rq, command, u32::from(nlb0).wrapping_add(1))?
     } else {
         command
     };

@@ -38,6 +38,17 @@ pub(crate) struct Further {
     independent: Option<IdentifyData>,
 }
 
+fn bytes(data: &Option<IdentifyData>) -> &[u8] {
+    data.as_ref().map_or(&[], |data| &data[..])
+}
+
+impl Further {
+    /// Identify Namespace for the NVM Command Set.
+    pub(crate) fn nvm_namespace(&self) -> Option<&IdentifyNamespaceNvm> {
+        IdentifyNamespaceNvm::ref_from(bytes(&self.nvm_namespace))
+    }
+}
+
 /// The data that `command` asks for; none if the controller has none. Sleeps.
 fn optional(
     scanner: &mut Scanner<'_>,
@@ -86,14 +97,11 @@ pub(crate) fn of_namespace(
     further: &Further,
     format: &NamespaceFormat,
 ) -> Result<Decision, TransferTooShort> {
-    fn bytes(data: &Option<IdentifyData>) -> &[u8] {
-        data.as_ref().map_or(&[], |data| &data[..])
-    }
     let claims = Claims {
         controller: scanner.controller,
         namespace,
         nvm_controller: IdentifyControllerNvm::ref_from(bytes(&scanner.nvm_controller)),
-        nvm_namespace: IdentifyNamespaceNvm::ref_from(bytes(&further.nvm_namespace)),
+        nvm_namespace: further.nvm_namespace(),
         independent: IndependentNamespace::ref_from(bytes(&further.independent)),
     };
     let host = host_limits(scanner.pdev.as_ref());

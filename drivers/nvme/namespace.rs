@@ -14,7 +14,7 @@ use crate::{
     instance::Instance,
     io::Io,
     limits::{self, CSI_NVM},
-    placement,
+    placement, protection,
     registers::Registers,
     show::Show,
     zoned::{self, Zoned},
@@ -34,6 +34,7 @@ use nvme_proto::{
     },
     limits::io_transfer,
     placement::WriteStreams,
+    protection::Metadata,
     queue_limits::{AtomicWrite, QueueLimits},
     retry::RetryPolicy,
     sgl::SglSupport,
@@ -71,6 +72,8 @@ pub(crate) struct Namespace {
     pub(crate) format: NamespaceFormat,
     /// Its zones, if it is made of any.
     pub(crate) zones: Option<ZoneLayout>,
+    /// What comes with each block.
+    pub(crate) metadata: Metadata,
     /// What one command may deallocate, if that is possible.
     pub(crate) deallocate: Option<DeallocateLimits>,
     /// Whether Write Zeroes may deallocate.
@@ -230,6 +233,13 @@ impl Scanner<'_> {
             }
         };
         let further = limits::ask_namespace(self, nsid)?;
+        let metadata = match protection::decide(identify, further.nvm_namespace(), &format) {
+            Ok(metadata) => metadata,
+            Err(refused) => {
+                dev_warn!(self.pdev, "namespace {nsid}: left out: {}\n", Show(refused));
+                return Ok(None);
+            }
+        };
         let decision = match limits::of_namespace(self, identify, &further, &format) {
             Ok(decision) => decision,
             Err(refused) => {
@@ -248,7 +258,7 @@ impl Scanner<'_> {
             Some(zoned) => zoned.in_zones(decision.limits),
             None => decision.limits,
         };
-        Ok(self.add_disk(nsid, format, &limits, zoned, streams))
+        Ok(self.add_disk(nsid, format, metadata, &limits, zoned, streams))
     }
 
     /// Makes the disk; if that fails, the others are made all the same.
@@ -256,6 +266,7 @@ impl Scanner<'_> {
         &self,
         nsid: u32,
         format: NamespaceFormat,
+        metadata: Metadata,
         limits: &QueueLimits,
         zoned: Option<Zoned>,
         streams: Option<KBox<WriteStreams>>,
@@ -264,7 +275,12 @@ impl Scanner<'_> {
         let queue = Limits {
             zones: zoned.map(|zoned| {
                 let min_page = self.registers.cap().min_page_size();
-                zoned.for_block_layer(min_page, limits.max_transfer)
+                let mut zones = zoned.for_block_layer(min_page, limits.max_transfer);
+                if metadata.is_some() {
+                    // The tags of an append would be those of another place.
+                    zones.max_append = 0;
+                }
+                zones
             }),
             ..limits::for_block_layer(limits)
         };
@@ -272,12 +288,16 @@ impl Scanner<'_> {
             self.pdev.as_ref(),
             self.set.clone(),
             fmt!("{instance}n{nsid}"),
-            placement::with_streams(queue, streams.as_deref()),
+            Limits {
+                integrity: protection::for_block_layer(&metadata),
+                ..placement::with_streams(queue, streams.as_deref())
+            },
             format.capacity_sectors,
             Namespace {
                 nsid,
                 format,
                 zones: zoned.map(|zoned| zoned.layout),
+                metadata,
                 deallocate: limits.discard.map(|discard| discard.command),
                 zeroes_deallocate: limits.write_zeroes.is_some_and(|zeroes| zeroes.deallocate),
                 atomic: limits.atomic,
@@ -286,12 +306,17 @@ impl Scanner<'_> {
             },
         );
         match &disk {
-            Ok(_) => dev_info!(
-                self.pdev,
-                "{instance}n{nsid}: {} blocks of {} bytes\n",
-                format.blocks,
-                format.logical_block_size()
-            ),
+            Ok(_) => {
+                dev_info!(
+                    self.pdev,
+                    "{instance}n{nsid}: {} blocks of {} bytes\n",
+                    format.blocks,
+                    format.logical_block_size()
+                );
+                if metadata.is_some() {
+                    dev_info!(self.pdev, "{instance}n{nsid}: {}\n", Show(metadata));
+                }
+            }
             Err(error) => dev_err!(self.pdev, "{instance}n{nsid}: no disk: {error:?}\n"),
         }
         disk.ok()

@@ -25,6 +25,7 @@ use nvme_proto::{
         configurations_bytes, enabled_configuration, FdpConfiguration, PlacementRefused,
         WriteStreams, CONFIGURATIONS_HEADER, CTRATT_FDPS, STATUS_BYTES,
     },
+    protection::Metadata,
     queue_limits::AtomicWrite,
     PAGE,
 };
@@ -140,6 +141,7 @@ fn handles(
     let place = Namespace {
         nsid,
         format: *format,
+        metadata: Metadata::None,
         deallocate: None,
         zeroes_deallocate: false,
         atomic: AtomicWrite {

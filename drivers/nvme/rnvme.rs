@@ -29,6 +29,7 @@ mod mistakes;
 mod namespace;
 mod own_command;
 mod placement;
+mod protection;
 mod queue;
 mod registers;
 mod show;

@@ -63,7 +63,8 @@ def test_only_active_and_usable_namespaces_become_disks(boot: Boot, new_image: N
     guest = boot([Controller([
         Namespace(images[0], options={"nsid": 2}), Namespace(images[1], 4096, {"nsid": 5}),
         Namespace(images[2], options={"nsid": 9, "detached": "on"}),
-        Namespace(images[3], options={"nsid": 12, "ms": 8}), Namespace(images[4], options={"nsid": 200})])], disks=3)
+        Namespace(images[3], options={"nsid": 12, "ms": 8, "mset": 1}),
+        Namespace(images[4], options={"nsid": 200})])], disks=3)
     names = [re.sub(r".*n", "n", name) for name in guest.disks()]
     told = [line for line in guest.dmesg().splitlines() if "namespace 12" in line]
     print(names, told)

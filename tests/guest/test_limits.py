@@ -19,8 +19,10 @@ NewImage = Callable[[str, int], pathlib.Path]
 OURS = {
     # What the IOMMU likes best is where we begin and where the C driver ends.
     "max_hw_sectors_kb", "write_zeroes_max_bytes", "write_zeroes_unmap_max_bytes", "write_zeroes_unmap_max_hw_bytes",
-    # Not there yet: timeouts, metadata.
-    "io_timeout", "max_integrity_segments",
+    # Not there yet: timeouts.
+    "io_timeout",
+    # Ours speaks of metadata where there is some, and then of one stretch; the C driver's of the controller.
+    "max_integrity_segments",
     # With SGLs, what our lists have room for; the C driver counts pages as if there were none.
     "max_segments",
 }

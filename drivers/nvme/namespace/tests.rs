@@ -9,6 +9,7 @@ use kernel::{prelude::*, sync::Arc};
 use nvme_proto::{
     dsm::DeallocateLimits,
     identify::NamespaceFormat,
+    protection::Metadata,
     queue_limits::AtomicWrite,
     retry::{RetryPolicy, DEFAULT_RETRIES},
     sgl::choice::DEFAULT_THRESHOLD,
@@ -45,6 +46,7 @@ impl Namespace {
             nsid,
             format: format(lba_shift),
             zones: None,
+            metadata: Metadata::None,
             deallocate: Some(DeallocateLimits::default()),
             zeroes_deallocate: true,
             atomic: AtomicWrite {

@@ -190,6 +190,52 @@ pub enum Metadata {
     Opaque(u8),
 }
 
+impl Metadata {
+    /// Whether blocks have any.
+    #[inline]
+    pub const fn is_some(&self) -> bool {
+        !matches!(self, Self::None)
+    }
+
+    /// The same for a host that has no way to carry it: only what the controller can make and
+    /// strip is left.
+    pub const fn not_carried(self) -> Result<Self, MetadataRefused> {
+        match self {
+            Self::Protected(info) if info.can_be_stripped() => Ok(Self::Inserted(info)),
+            Self::Protected(info) => Err(MetadataRefused::NotCarried(info.metadata_size)),
+            Self::Opaque(bytes) => Err(MetadataRefused::NotCarried(bytes)),
+            Self::None | Self::Inserted(_) => Ok(self),
+        }
+    }
+}
+
+impl fmt::Display for ProtectionInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let guard = match self.guard {
+            Guard::Crc16 => "16b",
+            Guard::Crc64 => "64b",
+        };
+        let kind = self.kind as u8;
+        write!(f, "protection information of type {kind}, {guard} guard")?;
+        if self.can_be_stripped() {
+            return Ok(());
+        }
+        let (metadata, offset) = (self.metadata_size, self.offset);
+        write!(f, ", at byte {offset} of {metadata} bytes of metadata")
+    }
+}
+
+impl fmt::Display for Metadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("no metadata"),
+            Self::Protected(info) => fmt::Display::fmt(info, f),
+            Self::Inserted(info) => write!(f, "{info}, made and checked by the controller alone"),
+            Self::Opaque(bytes) => write!(f, "{bytes} bytes of metadata, without meaning here"),
+        }
+    }
+}
+
 /// Why a namespace with metadata makes no disk. The others of its controller live on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetadataRefused {
@@ -210,6 +256,8 @@ pub enum MetadataRefused {
     TooLarge(u16),
     /// So many bytes of metadata lie among the data, and the controller cannot strip them.
     Interleaved(u16),
+    /// The host's kernel cannot carry so many bytes with blocks of this size.
+    NotCarried(u8),
 }
 
 impl fmt::Display for MetadataRefused {
@@ -238,6 +286,10 @@ impl fmt::Display for MetadataRefused {
             Self::Interleaved(bytes) => write!(
                 f,
                 "has {bytes} bytes of metadata among the data; format it with a separate buffer"
+            ),
+            Self::NotCarried(bytes) => write!(
+                f,
+                "has {bytes} bytes of metadata per block, which this kernel cannot carry with such blocks"
             ),
         }
     }

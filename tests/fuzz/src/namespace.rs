@@ -4,6 +4,7 @@
 
 use nvme_proto::identify::{IdentifyNamespace, NamespaceFormat, NamespaceRefused};
 use nvme_proto::limits::io_transfer;
+use nvme_proto::protection::Metadata;
 
 use crate::input::{assert_loggable, identify_data, number, Input};
 
@@ -23,6 +24,7 @@ pub(crate) fn identify_namespace(data: &[u8]) {
     choices.u16();
 
     let faults = faults(&bytes);
+    assert_metadata(namespace, &bytes);
     match namespace.format() {
         Ok(format) => {
             assert_eq!(faults, [], "taken in spite of it");
@@ -64,13 +66,6 @@ fn faults(bytes: &[u8]) -> Vec<NamespaceRefused> {
     } else if (u128::from(blocks) << lba_shift) > i64::MAX as u128 {
         faults.push(NamespaceRefused::Capacity { blocks, lba_shift });
     }
-    if bytes[29] % 8 != 0 {
-        faults.push(NamespaceRefused::Protection(bytes[29] % 8));
-    }
-    match number::<2>(lbaf, 0) as u16 {
-        0 => {}
-        metadata => faults.push(NamespaceRefused::Metadata(metadata)),
-    }
     faults
 }
 
@@ -84,6 +79,18 @@ fn assert_sizes(format: &NamespaceFormat, bytes: &[u8]) {
     let size = u128::from(format.blocks) << format.lba_shift;
     assert_eq!(u128::from(format.capacity_sectors) * 512, size);
     assert_eq!(format.write_protected, bytes[99] % 2 == 1);
+}
+
+/// The metadata is what [`Metadata::decide`] makes of the format in use; target `metadata` has that.
+fn assert_metadata(namespace: &IdentifyNamespace, bytes: &[u8]) {
+    let (index, last, lbaf) = lba_format(bytes);
+    let expected = if index > last {
+        Err(NamespaceRefused::FormatIndex { index, last })
+    } else {
+        let ms = number::<2>(lbaf, 0) as u16;
+        Metadata::decide(ms, bytes[26], bytes[29], None).map_err(NamespaceRefused::Metadata)
+    };
+    assert_eq!(namespace.metadata(None), expected);
 }
 
 /// A transfer on this disk is exact or refused.

@@ -2,9 +2,7 @@
 
 //! A request that belongs to the driver.
 
-use super::{
-    data::DataMapping, integrity::IntegrityMapping, Batch, DataSegments, Operations,
-};
+use super::{data::DataMapping, integrity::IntegrityMapping, Batch, DataSegments, Operations};
 use crate::{bindings, block::Status};
 use core::{
     marker::PhantomData,

@@ -9,6 +9,8 @@ use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::FromBytes as _;
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use super::IdentifyNamespaceNvm;
+use crate::protection::{ExtendedLbaFormat, Metadata, MetadataRefused};
 use crate::register::Vs;
 
 /// log2 of the kernel's sector.
@@ -112,8 +114,8 @@ const _: () = {
     assert!(offset_of!(IdentifyNamespace, vendor_specific) == 384);
 };
 
-/// What disk a namespace makes. All values are checked; it has no metadata and no protection
-/// information, since a namespace with either is refused.
+/// What disk a namespace makes, but for its metadata ([`IdentifyNamespace::metadata`]). All values
+/// are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NamespaceFormat {
     /// log2 of the logical block: 9 to 16.
@@ -154,10 +156,8 @@ pub enum NamespaceRefused {
         /// LBADS.
         lba_shift: u8,
     },
-    /// Each block has so many bytes of metadata, which this driver does not carry.
-    Metadata(u16),
-    /// Protection information of this type is enabled, which this driver does not carry.
-    Protection(u8),
+    /// Its metadata cannot be dealt with.
+    Metadata(MetadataRefused),
 }
 
 impl fmt::Display for NamespaceRefused {
@@ -175,14 +175,7 @@ impl fmt::Display for NamespaceRefused {
                 f,
                 "claims {blocks} blocks of 2^{lba_shift} bytes, more than a disk can have"
             ),
-            Self::Metadata(bytes) => write!(
-                f,
-                "has {bytes} bytes of metadata per block; format it without (nvme format)"
-            ),
-            Self::Protection(kind) => write!(
-                f,
-                "has protection information of type {kind}; format it without (nvme format)"
-            ),
+            Self::Metadata(refused) => fmt::Display::fmt(refused, f),
         }
     }
 }
@@ -206,12 +199,6 @@ impl IdentifyNamespace {
         if !(SECTOR_SHIFT..=MAX_LBA_SHIFT).contains(&lba_shift) {
             return Err(NamespaceRefused::BlockSize(lba_shift));
         }
-        if self.dps & 0x7 != 0 {
-            return Err(NamespaceRefused::Protection(self.dps & 0x7));
-        }
-        if lbaf.ms.get() != 0 {
-            return Err(NamespaceRefused::Metadata(lbaf.ms.get()));
-        }
         let sectors_per_block = 1u64.wrapping_shl(u32::from(lba_shift.wrapping_sub(SECTOR_SHIFT)));
         let capacity_sectors = blocks
             .checked_mul(sectors_per_block)
@@ -223,6 +210,20 @@ impl IdentifyNamespace {
             capacity_sectors,
             write_protected: self.nsattr & 1 != 0,
         })
+    }
+
+    /// What the metadata of its format means to the host. `nvm` is the same namespace's Identify
+    /// data for the NVM Command Set, where the controller has extended LBA formats (ELBAS) and
+    /// gave it; without, a tuple has a 16-bit guard.
+    pub fn metadata(
+        &self,
+        nvm: Option<&IdentifyNamespaceNvm>,
+    ) -> Result<Metadata, NamespaceRefused> {
+        let (index, lbaf) = self.format_in_use()?;
+        let extended =
+            nvm.and_then(|nvm| Some(ExtendedLbaFormat::new(nvm.elbaf_of(index)?, nvm.pic)));
+        Metadata::decide(lbaf.ms.get(), self.flbas, self.dps, extended)
+            .map_err(NamespaceRefused::Metadata)
     }
 
     /// The format in use: FLBAS holds the index in two parts, of which the upper one counts

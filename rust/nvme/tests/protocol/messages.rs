@@ -5,6 +5,7 @@
 
 use nvme_proto::identify::{DescriptorError, NamespaceListError, NamespaceRefused, Nidt, Text};
 use nvme_proto::limits::ControllerRefused;
+use nvme_proto::protection::MetadataRefused;
 use nvme_proto::prp::LayoutError;
 
 /// Each message with the one expected; one line each.
@@ -67,12 +68,8 @@ fn a_refused_namespace_learns_what_is_wrong_and_how_to_mend_it() {
             "claims 18446744073709551615 blocks of 2^12 bytes, more than a disk can have",
         ),
         (
-            said(NamespaceRefused::Metadata(8)),
-            "has 8 bytes of metadata per block; format it without (nvme format)",
-        ),
-        (
-            said(NamespaceRefused::Protection(3)),
-            "has protection information of type 3; format it without (nvme format)",
+            said(NamespaceRefused::Metadata(MetadataRefused::Interleaved(8))),
+            "has 8 bytes of metadata among the data; format it with a separate buffer",
         ),
     ]);
 }

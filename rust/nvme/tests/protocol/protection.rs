@@ -362,8 +362,58 @@ fn a_refused_format_learns_what_is_wrong_and_how_to_mend_it() {
             MetadataRefused::Interleaved(64),
             "has 64 bytes of metadata among the data; format it with a separate buffer",
         ),
+        (
+            MetadataRefused::NotCarried(9),
+            "has 9 bytes of metadata per block, which this kernel cannot carry with such blocks",
+        ),
     ];
     for (refused, expected) in messages {
         assert_eq!(refused.to_string(), expected);
+    }
+}
+
+#[test]
+fn a_disk_with_metadata_says_what_it_has() {
+    let said = |ms, flbas, dps, extended| match Metadata::decide(ms, flbas, dps, extended) {
+        Ok(metadata) => (metadata.is_some(), metadata.to_string()),
+        Err(refused) => panic!("{refused}"),
+    };
+    let messages = [
+        (said(0, SEPARATE, 0, None), "no metadata"),
+        (
+            said(8, SEPARATE, 1, None),
+            "protection information of type 1, 16b guard",
+        ),
+        (
+            said(64, SEPARATE, 3, elbaf(2, 0)),
+            "protection information of type 3, 64b guard, at byte 48 of 64 bytes of metadata",
+        ),
+        (
+            said(8, EXTENDED, 2, None),
+            "protection information of type 2, 16b guard, made and checked by the controller alone",
+        ),
+        (
+            said(4, SEPARATE, 0, None),
+            "4 bytes of metadata, without meaning here",
+        ),
+    ];
+    for ((there, said), expected) in messages {
+        assert_eq!(
+            (there, said.as_str()),
+            (expected != "no metadata", expected)
+        );
+    }
+}
+
+#[test]
+fn a_host_that_cannot_carry_metadata_leaves_tuples_to_the_controller() {
+    let decided = |ms, flbas, dps| Metadata::decide(ms, flbas, dps, None).expect("good");
+    let inserted = decided(8, EXTENDED, 1);
+    assert_eq!(decided(8, SEPARATE, 1).not_carried(), Ok(inserted));
+    assert_eq!(inserted.not_carried(), Ok(inserted));
+    assert_eq!(Metadata::None.not_carried(), Ok(Metadata::None));
+    for (ms, dps) in [(16, 1), (16, 0)] {
+        let refused = decided(ms, SEPARATE, dps).not_carried();
+        assert_eq!(refused, Err(MetadataRefused::NotCarried(16)));
     }
 }
