@@ -18,7 +18,6 @@ import pytest
 from harness import Boot, Controller, Guest, Machine, Namespace
 from harness.observe import MIB, assert_orderly, fio_command, guest_sum, host_sum
 from harness.sample import rounds, seed, soaking
-from rnvme_tool.kernel import DEBUG
 from rnvme_tool.machine import Option
 
 pytestmark = pytest.mark.io_suite
@@ -90,22 +89,22 @@ def test_schedulers_are_switched_under_io(boot: Boot, new_image: NewImage) -> No
     assert_orderly(guest)
 
 
-def seconds_of_everything(guest: Guest) -> float:
-    """How long the last test goes on; a soak is about the debug kernel."""
-    if soaking() and guest.kernel.name == DEBUG:
-        return float(os.environ["MINUTES"]) * 60
-    return 6
+def seconds_of_everything() -> float:
+    """How long the last test goes on."""
+    return float(os.environ["MINUTES"]) * 60 if soaking() else 4
 
 
+@pytest.mark.debug_only
 @pytest.mark.soak
 @pytest.mark.timeout(4 * 3600 if soaking() else 300)
 def test_everything_changes_at_once_and_no_data_is_lost(boot: Boot, new_image: NewImage,
                                                         record_property: Figure) -> None:
+    """On the debug kernel, whose reports are what a soak is for."""
     image = new_image("disk", 32 * MIB)
     guest = boot([Controller([Namespace(image)])], Machine(cpus=4))
     disk, draw = guest.disk(), random.Random(seed())
     guest.run("for name in mq-deadline kyber-iosched bfq; do modprobe $name; done", check=False)
-    length = seconds_of_everything(guest)
+    length = seconds_of_everything()
     discarder = guest.spawn(DISCARDER.format(disk=disk, first=24 * 8, middle=24 * MIB + (256 << 10)))
     writes = changes = 0
     ends = time.monotonic() + length
