@@ -206,7 +206,7 @@ impl Operations for Io {
             rq.data_mut().prepared = prepare(&hw.pools, namespace, rq)?;
             Ok(())
         });
-        let mut unsent = RequestList::new();
+        let mut unsent = RequestList::default();
         let mut submission = hw.submission.lock();
         while let Some(rq) = list.pop_front() {
             let prepared = rq.data().prepared;

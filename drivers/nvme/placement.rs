@@ -141,6 +141,7 @@ fn handles(
     let place = Namespace {
         nsid,
         format: *format,
+        zones: None,
         metadata: Metadata::None,
         deallocate: None,
         zeroes_deallocate: false,

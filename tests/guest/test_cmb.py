@@ -94,7 +94,7 @@ def test_controller_goes_under_io_while_its_memory_holds_the_queues(boot: Boot, 
         guest.run(goes, 60)
         assert job.wait(30).status != 0, "I/O to a disk that went away ended well"
         assert guest.disks() == []
-        assert guest.out(f"grep -c rnvme /proc/iomem || true") == "0", "something is still claimed"
+        assert guest.out("grep -c rnvme /proc/iomem || true") == "0", "something is still claimed"
         guest.run(comes)
         guest.await_disks(1)
         verified(guest, guest.disk(), [{"bs": "16k", "iodepth": 8, "size": "2m"}])

@@ -175,7 +175,7 @@ mod cases {
         let mut bench = Bench::new(c"nvme-ahead")?;
         let read = bench.start(Kind::ReadAhead, 0, 0, 4096)?;
         let sent = bench.fetch()?;
-        assert_eq!((sent.opcode, sent.cdw12), (2, 1 << 31 | 7));
+        assert_eq!((sent.opcode, sent.cdw12), (2, 0x8000_0007));
         assert_eq!(bench.end(sent.cid, &read)?, Some(BlockStatus::OK));
         Ok(())
     }

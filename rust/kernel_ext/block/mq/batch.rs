@@ -24,16 +24,6 @@ pub struct RequestList<T: Operations> {
 }
 
 impl<T: Operations> RequestList<T> {
-    /// A list without requests.
-    #[inline]
-    pub const fn new() -> Self {
-        RequestList {
-            head: core::ptr::null_mut(),
-            tail: core::ptr::null_mut(),
-            _requests: PhantomData,
-        }
-    }
-
     /// Whether there is no request in it.
     #[inline]
     pub fn is_empty(&self) -> bool {
@@ -76,7 +66,7 @@ impl<T: Operations> RequestList<T> {
     /// status come again a little later, and the rest end with the status. Does not sleep.
     #[inline]
     pub fn keep(&mut self, mut each: impl FnMut(&mut Request<T>) -> Result<(), Status>) {
-        let mut kept = RequestList::new();
+        let mut kept = RequestList::default();
         while let Some(mut rq) = self.pop_front() {
             match each(&mut rq) {
                 Ok(()) => kept.push_back(rq),
@@ -84,6 +74,19 @@ impl<T: Operations> RequestList<T> {
             }
         }
         *self = kept;
+    }
+}
+
+impl<T: Operations> Default for RequestList<T> {
+    /// A list without requests.
+    #[inline]
+    fn default() -> Self {
+        // INVARIANT: There is none.
+        RequestList {
+            head: core::ptr::null_mut(),
+            tail: core::ptr::null_mut(),
+            _requests: PhantomData,
+        }
     }
 }
 

@@ -167,7 +167,7 @@ impl<T: Operations> Table<T> {
                 let hw = (*hctx).driver_data.cast_const().cast::<T::HwData>();
                 (hctx, &*hw, &*disk)
             };
-            let mut requests = RequestList::new();
+            let mut requests = RequestList::default();
             // SAFETY: Each request of the list is handed over, and linked by `rq_next`.
             unsafe {
                 while !rq.is_null() && (*rq).mq_hctx == hctx {

@@ -55,7 +55,7 @@ fn a_write_through_to_the_medium_differs_in_one_bit() {
 fn a_read_that_is_in_a_hurry_or_a_guess_says_so() {
     let read = Command::read(1, 0, 7);
     let hasty = set(read.with_limited_retry());
-    assert_eq!(hasty, [(0, 2), (1, 1), (12, 1 << 31 | 7)]);
+    assert_eq!(hasty, [(0, 2), (1, 1), (12, 0x8000_0007)]);
     let guess = set(read.with_speculation());
     assert_eq!(guess, [(0, 2), (1, 1), (12, 7), (13, 7)]);
 }

@@ -61,7 +61,7 @@ mod cases {
     fn list_that_is_dropped_ends_its_requests_with_an_error() -> Result {
         let mut bench = Bench::new(c"list-dropped", 4)?;
         let reads = bench.three()?;
-        let mut list = RequestList::new();
+        let mut list = RequestList::default();
         for index in 0..3 {
             let ticket = bench.queue.ticket(index)?;
             list.push_back(bench.side.0.claim(ticket).ok_or(ENOENT)?);
