@@ -10,7 +10,7 @@
 //! C headers: `include/linux/blkdev.h` (`struct blk_integrity`), `include/linux/blk-integrity.h`,
 //! `include/linux/bio-integrity.h`.
 
-use super::{Op, Operations, Request, Segment};
+use super::{Operations, Request, Segment};
 use crate::{bindings, block::Status};
 
 /// The checksum in each tuple of protection information.
@@ -155,7 +155,7 @@ impl<T: Operations> Request<T> {
         let to_device = self.cmd_flags() & 1 != 0;
         self.unmap_integrity(to_device);
         // The C code maps in the direction of data, and takes it that there is metadata.
-        if !matches!(self.op(), Op::Read | Op::Write) || self.integrity().is_none() {
+        if !self.op().has_data() || self.integrity().is_none() {
             return Err(Status::INVALID);
         }
         let rq = self.as_raw();
