@@ -61,7 +61,7 @@ def test_queues_lie_in_the_controllers_memory_if_they_may(boot: Boot, new_image:
     with watch(guest, folder, CREATED) as trace:
         guest.load(case.parameters)
         guest.await_disks(1)
-    queues = [int(word, 16) for line in trace.of(CREATED) for word in re.findall(r"addr (0x[0-9a-f]+)", line)]
+    queues = [int(word, 16) for line in trace.of(CREATED) for word in re.findall(r"addr[= ](0x[0-9a-f]+)", line)]
     own = memory(guest)
     print(f"queues at {[hex(queue) for queue in queues]}, the controller's memory from {own[0]:#x} to {own[-1]:#x}")
     assert len(queues) >= case.cpus and len(set(queues)) == len(queues)
