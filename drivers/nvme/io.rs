@@ -113,7 +113,8 @@ fn prepare(
         Op::ZoneAppend if namespace.zones.is_some() => {
             Command::zone_append(namespace.nsid, slba, nlb0, rq.fua())
         }
-        _ => Command::read(namespace.nsid, slba, nlb0),
+        Op::Read => Command::read(namespace.nsid, slba, nlb0),
+        _ => return Err(BlockStatus::NOT_SUPPORTED),
     };
     let command = if rq.fails_fast() || rq.reads_ahead() {
         in_haste(rq, command)
