@@ -52,6 +52,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item
     if soaking():
         every = {item for group in told if len(group) > 1 for item in group}
         chosen = [item for item in chosen if item in every or item.get_closest_marker("soak")]
+        # The longest first, so that no CPU waits for it in the end.
+        chosen.sort(key=lambda item: -own_timeout(item))
     elif not config.getoption("keyword"):
         spared = {item for group in told + bounced for item in left_out(group, 1, group[0].nodeid.split("[")[0])}
         spared |= {item for group in left_out(bounced, len(bounced) // 3, BOUNCED) for item in group}
@@ -59,6 +61,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item
     kept = set(chosen)
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = chosen
+
+
+def own_timeout(item: pytest.Item) -> float:
+    """The time in seconds that a test is given by its mark; 0 if it has none."""
+    mark = item.get_closest_marker("timeout")
+    return float(mark.args[0]) if mark else 0.0
 
 
 def stories(items: Sequence[pytest.Item], where: Callable[[pytest.Item], bool]) -> List[List[pytest.Item]]:
