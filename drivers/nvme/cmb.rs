@@ -108,7 +108,11 @@ impl ControllerMemory {
             .ok_or(ENODEV)?
             .bus_address
             .wrapping_add(cmb.offset);
-        let control = cmb.memory_space_control(base)?;
+        // Without CMBMSC the buffer is where its BAR is, and no longer than that.
+        let control = match registers.cap().cmbs() {
+            true => cmb.memory_space_control(base)?,
+            false => 0,
+        };
         // Within the buffer, whose size fits what can be mapped: its BAR is there.
         let bytes = layout.queue_bytes().saturating_mul(queues.into());
         let words = usize::try_from(bytes).unwrap_or(0) / size_of::<u64>();

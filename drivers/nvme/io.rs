@@ -58,7 +58,7 @@ impl Default for RequestData {
 impl RequestData {
     /// Frees what only the command needed.
     #[inline]
-    fn free(&mut self, op: Op) {
+    pub(crate) fn free(&mut self, op: Op) {
         if op == Op::Discard {
             self.ranges = None;
         }
@@ -116,7 +116,7 @@ fn prepare(
         Op::Read => Command::read(namespace.nsid, slba, nlb0),
         _ => return Err(BlockStatus::NOT_SUPPORTED),
     };
-    let command = if rq.fails_fast() || rq.reads_ahead() {
+    let command = if rq.fails_fast_in_device() || rq.reads_ahead() {
         in_haste(rq, command)
     } else {
         command
@@ -207,6 +207,9 @@ impl Operations for Io {
             rq.data_mut().prepared = prepare(&hw.pools, namespace, rq)?;
             Ok(())
         });
+        if list.is_empty() {
+            return;
+        }
         let mut unsent = RequestList::default();
         let mut submission = hw.submission.lock();
         while let Some(rq) = list.pop_front() {
@@ -215,7 +218,9 @@ impl Operations for Io {
                 unsent.push_back(rq);
             }
         }
-        submission.queue.ring();
+        if submission.usable {
+            submission.queue.ring();
+        }
         drop(submission);
         unsent.keep(|rq| {
             let op = rq.op();

@@ -251,7 +251,9 @@ impl Completions {
     pub(crate) fn cancel_all(&mut self) -> u32 {
         let mut cancelled = 0u32;
         let mut from = 0;
-        while let Some((request, next)) = self.claimer.claim_any_from(from) {
+        while let Some((mut request, next)) = self.claimer.claim_any_from(from) {
+            let op = request.op();
+            request.data_mut().free(op);
             drop(request);
             cancelled = cancelled.wrapping_add(1);
             from = next;

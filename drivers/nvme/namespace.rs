@@ -218,7 +218,15 @@ impl Scanner<'_> {
                 return Ok(None);
             }
         };
-        let zoned = match self.ids(nsid, identify).csi {
+        let zoned = match self.ids(nsid, identify)?.csi {
+            // What does not say may be of any of the sets that the controller was enabled with.
+            None if self.registers.cap().supports_command_set_selection() => {
+                dev_warn!(
+                    self.pdev,
+                    "namespace {nsid}: left out: it does not say its command set\n"
+                );
+                return Ok(None);
+            }
             None | Some(CSI_NVM) => None,
             Some(CSI_ZONED) => match zoned::ask(self, nsid, identify, &format)? {
                 None => return Ok(None),
@@ -323,27 +331,24 @@ impl Scanner<'_> {
     }
 
     /// The identifiers of namespace `nsid`: from its descriptors, else from its identify data.
-    fn ids(&mut self, nsid: u32, identify: &IdentifyNamespace) -> NamespaceIds {
-        let described = self
-            .registers
-            .version()
-            .is_ok_and(|version| version.at_least(1, 3));
+    fn ids(&mut self, nsid: u32, identify: &IdentifyNamespace) -> Result<NamespaceIds, AdminError> {
         let mut ids = NamespaceIds::default();
-        if described {
+        let several_sets = self.registers.cap().supports_command_set_selection();
+        if several_sets || self.registers.version()?.at_least(1, 3) {
             let command = Command::identify(nsid, Cns::NamespaceDescriptors, 0);
-            if let Ok(data) = self.identify(command) {
-                match NamespaceIds::parse(&data[..]) {
+            match self.identify(command) {
+                Ok(data) => match NamespaceIds::parse(&data[..]) {
                     Ok(parsed) => ids = parsed,
-                    Err(error) => {
-                        dev_warn!(
-                            self.pdev,
-                            "namespace {nsid}: descriptors: {}\n",
-                            Show(error)
-                        );
-                    }
-                }
+                    Err(error) => dev_warn!(
+                        self.pdev,
+                        "namespace {nsid}: descriptors: {}\n",
+                        Show(error)
+                    ),
+                },
+                Err(AdminError::Status(_)) => {}
+                Err(error) => return Err(error),
             }
         }
-        ids.or_from(identify)
+        Ok(ids.or_from(identify))
     }
 }

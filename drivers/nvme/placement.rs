@@ -74,6 +74,13 @@ pub(crate) fn ask(
             );
             Ok(None)
         }
+        Err(Without::Unanswered(_, AdminError::Kernel(error))) if error == ENOMEM => {
+            dev_warn!(
+                scanner.pdev,
+                "namespace {nsid}: no write streams: no memory\n"
+            );
+            Ok(None)
+        }
         Err(Without::Unanswered(_, AdminError::Kernel(error))) => Err(error),
     }
 }

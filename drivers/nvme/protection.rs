@@ -90,6 +90,15 @@ pub(crate) fn carry(
         (Metadata::Protected(info), None) if info.can_be_stripped() => {
             return Ok(command.with_protection(info, Tuples::Inserted, Checks::default()));
         }
+        // What was asked for and cannot be checked must not look as if it had been.
+        (Metadata::Protected(info), Some(checks))
+            if checks.reference && !info.has_reference_tag() =>
+        {
+            return Err(BlockStatus::INVALID);
+        }
+        (Metadata::Opaque(_), Some(checks)) if checks != IntegrityChecks::default() => {
+            return Err(BlockStatus::INVALID);
+        }
         (Metadata::Protected(info), Some(checks)) => (
             command.with_protection(info, Tuples::Carried, asked(checks)),
             info.metadata_bytes(blocks),

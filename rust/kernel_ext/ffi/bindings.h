@@ -38,6 +38,7 @@ static const blk_opf_t EXT_REQ_NOUNMAP = REQ_NOUNMAP;
 static const blk_opf_t EXT_REQ_ATOMIC = REQ_ATOMIC;
 static const blk_opf_t EXT_REQ_RAHEAD = REQ_RAHEAD;
 static const blk_opf_t EXT_REQ_INTEGRITY = REQ_INTEGRITY;
+static const blk_opf_t EXT_REQ_FAILFAST_DEV = REQ_FAILFAST_DEV;
 static const blk_opf_t EXT_REQ_FAILFAST_MASK = REQ_FAILFAST_MASK;
 static const req_flags_t EXT_RQF_DONTPREP = RQF_DONTPREP;
 static const unsigned char EXT_BLK_INTEGRITY_DEVICE_CAPABLE = BLK_INTEGRITY_DEVICE_CAPABLE;
@@ -49,6 +50,10 @@ static const unsigned short EXT_BIP_CHECK_APPTAG = BIP_CHECK_APPTAG;
 
 bool ext_add_to_batch(struct request *rq, struct io_comp_batch *batch,
 		      void (*end)(struct io_comp_batch *));
+static const gfp_t EXT_GFP_NOIO = GFP_NOIO;
+
+void ext_queue_get(struct request_queue *q);
+void ext_queue_put(struct request_queue *q);
 bool ext_queue_dying(struct request_queue *q);
 void ext_data_shape(struct request *rq, u32 *first_offset, u64 *gaps);
 void ext_full_barrier(void);

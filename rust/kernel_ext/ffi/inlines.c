@@ -21,6 +21,17 @@ bool ext_add_to_batch(struct request *rq, struct io_comp_batch *batch,
 	return blk_mq_add_to_batch(rq, batch, false, end);
 }
 
+/* Keeps a queue of which a request is held from going away. */
+void ext_queue_get(struct request_queue *q)
+{
+	percpu_ref_get(&q->q_usage_counter);
+}
+
+void ext_queue_put(struct request_queue *q)
+{
+	percpu_ref_put(&q->q_usage_counter);
+}
+
 /* Whether the queue's disk is on its way out. */
 bool ext_queue_dying(struct request_queue *q)
 {

@@ -115,6 +115,8 @@ pub enum CmbRefused {
     },
     /// The buffer begins among the registers and doorbells.
     Registers(u64),
+    /// So many bytes long, it reaches beyond its BAR: at bus addresses that are the host's memory.
+    Long(u64),
     /// The bus address for the buffer is not at a page's base or too near to the last address.
     Address(u64),
     /// Submission queues may not be in the buffer.
@@ -145,6 +147,7 @@ impl fmt::Display for CmbRefused {
             Self::Registers(offset) => {
                 write!(f, "it begins at {offset:#x}, among the registers")
             }
+            Self::Long(bytes) => write!(f, "its {bytes:#x} bytes reach beyond its BAR"),
             Self::Address(address) => write!(f, "it cannot be at bus address {address:#x}"),
             Self::NoSubmissionQueues => f.write_str("submission queues may not be in it"),
             Self::Queues { wanted, fit } => {
@@ -166,6 +169,8 @@ pub struct Cmb {
     pub offset: u64,
     /// How many bytes can be used: whole pages, at least one.
     pub size: u64,
+    /// How many bytes of bus addresses the controller takes for it.
+    pub claimed: u64,
     /// Whether submission queues may be in it.
     pub submission_queues: bool,
     /// Whether the PRP and SGL lists of commands in it may be in it.
@@ -216,6 +221,7 @@ impl Cmb {
             bar,
             offset,
             size,
+            claimed,
             submission_queues: cmbsz.sqs(),
             lists: cmbsz.lists(),
             data: cmbsz.rds() && cmbsz.wds(),
@@ -223,9 +229,13 @@ impl Cmb {
     }
 
     /// The value of CMBMSC that makes the controller take the bus addresses from `base` on for
-    /// its buffer (Base 3.1.4.16). No memory of the host may be at these: `base` is best where
-    /// the buffer is seen through its BAR.
+    /// its buffer (Base 3.1.4.16): as many as the buffer claims to have, also beyond its BAR. No
+    /// memory of the host may be at these, so `base` is best where the buffer is seen through its
+    /// BAR, and one that is longer is refused.
     pub fn memory_space_control(&self, base: u64) -> Result<u64, CmbRefused> {
+        if self.claimed > self.size {
+            return Err(CmbRefused::Long(self.claimed));
+        }
         let aligned = base & u64::from(PAGE).wrapping_sub(1) == 0;
         if !aligned || base.checked_add(self.size).is_none() {
             return Err(CmbRefused::Address(base));

@@ -34,8 +34,9 @@ impl<T: Operations> RequestList<T> {
     #[inline]
     pub fn push_back(&mut self, rq: Request<T>) {
         let rq = rq.into_raw().as_ptr();
-        // SAFETY: The request is ours, and blk-mq does not link a started one. By the invariant
-        // `tail` is a request of this list.
+        // SAFETY: The request is ours. `rq_next` shares its place with `queuelist`, off which
+        // blk-mq took the request before it handed it over, and which it sets up again before use.
+        // By the invariant `tail` is a request of this list.
         unsafe {
             (*rq).__bindgen_anon_1.rq_next = core::ptr::null_mut();
             if self.head.is_null() {
@@ -135,8 +136,9 @@ impl<T: Operations> Batch<'_, T> {
     ///
     /// # Safety
     ///
-    /// `rq` is a request of a tag set of `T` that has ended well, and belongs to the caller; with
-    /// `true` it belongs to the batch.
+    /// `rq` is a request of a tag set of `T` that has ended well, and belongs to the caller:
+    /// `blk_mq_complete_request_remote` has returned false for it. With `true` it belongs to the
+    /// batch.
     #[inline]
     pub(super) unsafe fn add(&mut self, rq: *mut bindings::request) -> bool {
         // SAFETY: By what the caller promises; `end_batch` is for requests of `T`, and the C
@@ -161,6 +163,7 @@ unsafe extern "C" fn end_batch<T: Operations>(batch: *mut bindings::io_comp_batc
         // SAFETY: The batch is linked by `rq_next`.
         rq = unsafe { (*rq).__bindgen_anon_1.rq_next };
     }
-    // SAFETY: All requests have ended well, and nothing of them is mapped any more.
+    // SAFETY: All requests have ended well, are linked in this batch alone, and nothing of them is
+    // mapped any more; their tags are free only after this.
     unsafe { bindings::blk_mq_end_request_batch(batch) };
 }

@@ -34,7 +34,8 @@ pub struct CommandQueue<T: Operations> {
 
 // SAFETY: A queue may be used and destroyed by any task; what it holds is `Send`.
 unsafe impl<T: Operations> Send for CommandQueue<T> {}
-// SAFETY: The C functions called with a shared reference lock what they change.
+// SAFETY: With a shared reference requests are allocated, run and freed, each by who allocated it,
+// which blk-mq allows from any task.
 unsafe impl<T: Operations> Sync for CommandQueue<T> {}
 
 impl<T: Operations> CommandQueue<T> {
@@ -67,7 +68,8 @@ impl<T: Operations> CommandQueue<T> {
     /// is to be sent, [`Operations::queue_rq`] sends it, and `finish` is told how the request ended
     /// and takes out what came of it.
     ///
-    /// Sleeps, as long as the request takes. `EINVAL` for another device than the set's; the C
+    /// Sleeps, as long as the request takes; `prepare` must not wait for memory that I/O would free.
+    /// `EINVAL` for another device than the set's; the C
     /// function's errno if there is no request to be had, and then `finish` is not called.
     pub fn execute<R>(
         &self,

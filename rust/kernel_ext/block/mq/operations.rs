@@ -31,7 +31,7 @@ pub trait Operations: Sized + 'static {
     /// What it takes to report a disk's zones.
     type Zones: 'static;
 
-    /// The data of hardware queue `index`, asked for once per disk. May sleep.
+    /// The data of hardware queue `index`, asked for once per disk and command queue. May sleep.
     fn init_hctx(set: &Self::SetData, index: usize) -> Result<Arc<Self::HwData>>;
 
     /// Takes a started request, or rejects it.
@@ -87,6 +87,35 @@ pub trait Operations: Sized + 'static {
     fn complete(rq: Request<Self>);
 }
 
+/// A reference to a request queue: its data and that of its hardware queues stay meanwhile.
+///
+/// The requests that a driver is given hold some, but end when the device likes.
+///
+/// # Invariants
+///
+/// The pointer is to a queue of which a usage reference is held.
+struct UsedQueue(*mut bindings::request_queue);
+
+impl UsedQueue {
+    /// # Safety
+    ///
+    /// The caller has a request of this queue.
+    #[inline]
+    unsafe fn new(queue: *mut bindings::request_queue) -> Self {
+        // SAFETY: The request holds a reference, so another one can be taken.
+        unsafe { bindings::ext_queue_get(queue) };
+        UsedQueue(queue)
+    }
+}
+
+impl Drop for UsedQueue {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: By the invariant the reference is ours.
+        unsafe { bindings::ext_queue_put(self.0) };
+    }
+}
+
 /// The C functions for `T`.
 pub(super) struct Table<T: Operations>(PhantomData<T>);
 
@@ -120,13 +149,13 @@ impl<T: Operations> Table<T> {
         hctx: *mut bindings::blk_mq_hw_ctx,
         bd: *const bindings::blk_mq_queue_data,
     ) -> bindings::blk_status_t {
-        // SAFETY: Both are valid during the call. `driver_data` is what `init_hctx` stored, kept
-        // until `exit_hctx`; `queuedata` is the disk's, kept until it has left the block layer.
+        // SAFETY: Both are valid during the call, and the request is one of this queue.
+        let queue = unsafe { UsedQueue::new((*hctx).queue) };
+        // SAFETY: `driver_data` is what `init_hctx` stored, kept until `exit_hctx`; `queuedata` is
+        // the disk's or the command queue's, kept until it has left the block layer. Neither
+        // happens while the queue is used.
         let (hw, disk, rq, last) = unsafe {
-            let disk = (*(*hctx).queue)
-                .queuedata
-                .cast_const()
-                .cast::<T::QueueData>();
+            let disk = (*queue.0).queuedata.cast_const().cast::<T::QueueData>();
             let hw = (*hctx).driver_data.cast_const().cast::<T::HwData>();
             (&*hw, &*disk, (*bd).rq, (*bd).last)
         };
@@ -160,10 +189,12 @@ impl<T: Operations> Table<T> {
         // SAFETY: The list is valid and ours during the call; none of it is left there.
         let mut rq = unsafe { core::mem::take(&mut *list) }.head;
         while !rq.is_null() {
+            // SAFETY: The request is one of this queue.
+            let queue = unsafe { UsedQueue::new((*rq).q) };
             // SAFETY: As in `queue_rq`; a request of the list has its hardware context already.
             let (hctx, hw, disk) = unsafe {
                 let hctx = (*rq).mq_hctx;
-                let disk = (*(*rq).q).queuedata.cast_const().cast::<T::QueueData>();
+                let disk = (*queue.0).queuedata.cast_const().cast::<T::QueueData>();
                 let hw = (*hctx).driver_data.cast_const().cast::<T::HwData>();
                 (hctx, &*hw, &*disk)
             };

@@ -182,8 +182,8 @@ impl<T: Operations> Request<T> {
     /// The data of the disk that the request is for.
     #[inline]
     pub fn disk(&self) -> &T::QueueData {
-        // SAFETY: By the invariant the request is valid; its queue is that of a disk of `T`, whose
-        // data is there until all of its requests have ended.
+        // SAFETY: By the invariant the request is valid; its queue is that of a disk of `T` or of
+        // a `CommandQueue<T>`, whose data is there until all of its requests have ended.
         unsafe { &*(*(*self.as_raw()).q).queuedata.cast_const().cast() }
     }
 
@@ -239,6 +239,13 @@ impl<T: Operations> Request<T> {
         self.cmd_flags() & bindings::EXT_REQ_FAILFAST_MASK != 0
     }
 
+    /// Whether who asked would rather have an error soon than the device try again and again
+    /// (`REQ_FAILFAST_DEV`).
+    #[inline]
+    pub fn fails_fast_in_device(&self) -> bool {
+        self.cmd_flags() & bindings::EXT_REQ_FAILFAST_DEV != 0
+    }
+
     /// Whether it must be written whole or not at all (`REQ_ATOMIC`).
     #[inline]
     pub fn atomic(&self) -> bool {
@@ -289,7 +296,14 @@ impl<T: Operations> Request<T> {
     #[inline]
     pub fn write_stream(&self) -> u8 {
         // SAFETY: By the invariant the request is valid, and so are its bios while it is ours.
-        unsafe { (*self.as_raw()).bio.as_ref() }.map_or(0, |bio| bio.bi_write_stream)
+        unsafe {
+            let bio = (*self.as_raw()).bio;
+            if bio.is_null() {
+                0
+            } else {
+                (*bio).bi_write_stream
+            }
+        }
     }
 
     /// The tag: unique among the started requests of a hardware queue, below the queue's depth.

@@ -184,8 +184,8 @@ impl<T: Operations> TagSet<T> {
 #[pinned_drop]
 impl<T: Operations> PinnedDrop for TagSet<T> {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: By the invariant the set is allocated. Each disk holds a reference to it until
-        // it has left the block layer, so no queue uses it any more.
+        // SAFETY: By the invariant the set is allocated. Each disk and each command queue holds
+        // a reference to it until it has left the block layer, so no queue uses it any more.
         unsafe { bindings::blk_mq_free_tag_set(self.set.get()) };
     }
 }

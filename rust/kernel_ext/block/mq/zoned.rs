@@ -145,8 +145,8 @@ impl<T: Operations> ZoneReport<'_, T> {
         count: u32,
         args: *mut bindings::blk_report_zones_args,
     ) -> Result<Self> {
-        // SAFETY: The disk is valid, and so are its queue and its whole device. The size of zones
-        // is written over by itself alone; the capacity may become 0 at any time.
+        // SAFETY: The disk is valid, and so are its queue and its whole device. Limits are
+        // written over as a whole, but the size of zones stays; the capacity may become 0.
         let (zone_sectors, capacity) = unsafe {
             let disk = disk.as_ptr();
             let zone = &raw const (*(*disk).queue).limits.chunk_sectors;
@@ -232,7 +232,9 @@ impl<T: Operations> ZoneReport<'_, T> {
                 rq,
                 data,
                 len,
-                bindings::GFP_KERNEL,
+                // Memory must not be made free by I/O here: with the request we hold up whoever
+                // wants the queue to be empty, and I/O may wait for that.
+                bindings::EXT_GFP_NOIO,
             ))?;
             to_result(bindings::blk_status_to_errno(bindings::blk_execute_rq(
                 rq, false,
@@ -245,7 +247,8 @@ impl<T: Operations> ZoneReport<'_, T> {
 ///
 /// # Invariants
 ///
-/// It is allocated, not on its way, and freed by nobody else.
+/// It is allocated, on its way only within [`ZoneReport::fetch`], which waits for its end, and freed
+/// by nobody else.
 struct OwnRequest(NonNull<bindings::request>);
 
 impl OwnRequest {
@@ -284,7 +287,8 @@ pub(super) unsafe extern "C" fn report_zones<T: Operations>(
         // An open disk may be on its way out, and its data with it. A disk does not go while a
         // request of it is there, which is long enough to learn what the report takes.
         let own = OwnRequest::new(disk)?;
-        // SAFETY: As just said, the data of the disk's queue is there.
+        // SAFETY: The request's reference holds up the freeze in `del_gendisk`, and the data of the
+        // disk's queue is dropped after that.
         let zones = T::zones(unsafe { &*(*(*disk.as_ptr()).queue).queuedata.cast_const().cast() });
         drop(own);
         // SAFETY: The disk stays during the call; the arguments are its own.

@@ -30,7 +30,8 @@ impl AtomicWrite {
     /// Whether a write of `bytes` bytes at 512-byte sector `sector` is one that is written whole or
     /// not at all.
     pub fn holds(&self, sector: u64, bytes: u32) -> bool {
-        if bytes == 0 || bytes > self.unit_max {
+        // What users ask for is merged, and may then be longer than one of them may ask for.
+        if bytes == 0 || bytes > self.max {
             return false;
         }
         let first = sector.wrapping_shl(9);

@@ -148,6 +148,14 @@ fn the_controller_is_told_where_the_host_sees_it() {
 }
 
 #[test]
+fn a_buffer_that_reaches_beyond_its_bar_gets_no_address_of_the_hosts() {
+    let long = placed(cmbloc(2, 0), cmbsz(2, 65), 64 << 20);
+    assert_eq!((long.size, long.claimed), (64 << 20, 65 << 20));
+    let refused = long.memory_space_control(0x40_0000_0000);
+    assert_eq!(refused, Err(CmbRefused::Long(65 << 20)));
+}
+
+#[test]
 fn submission_queues_lie_one_after_the_other() {
     let cmb = placed(cmbloc(2, 0), cmbsz(2, 1), 1 << 20);
     let queues = cmb.submission_queues(3, 1000).expect("room");
@@ -214,6 +222,10 @@ fn what_is_left_out_says_why() {
     let messages = [
         (CmbRefused::Bar(1), "BAR 1 cannot hold it"),
         (CmbRefused::Unit(7), "its size has the unknown unit 7"),
+        (
+            CmbRefused::Long(0x9000),
+            "its 0x9000 bytes reach beyond its BAR",
+        ),
         (
             outside,
             "it begins at 0x10000 of BAR 2, which has 0x4000 bytes",

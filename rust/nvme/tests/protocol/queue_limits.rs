@@ -306,8 +306,8 @@ fn atomic_write(max: u32, boundary: u32, unit_max: u32) -> AtomicWrite {
 #[test]
 fn atomic_writes_are_short_enough_and_cross_no_boundary() {
     let plain = atomic_write(16384, 0, 16384);
-    assert!(plain.holds(31, 16384) && plain.holds(u64::MAX, 512));
-    assert!(!plain.holds(0, 16896) && !plain.holds(0, 0));
+    assert!(plain.holds(31, 16384) && !plain.holds(0, 16896) && !plain.holds(0, 0));
+    assert!(atomic_write(31 * 512, 0, 8192).holds(0, 12288));
     let bounded = atomic_write(16384, 32768, 16384);
     assert!(bounded.holds(32, 16384) && !bounded.holds(33, 16384));
 }
