@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item
     """Leaves out the kernel that is not in this run, and what `make test` draws no lot for.
 
     On the debug kernel and with bounce buffers that is all but one of a test's variants, and with bounce buffers
-    two of three tests. A soak has them all, and the tests marked `soak`; who names tests gets what they named. What
+    four of five tests. A soak has them all, and the tests marked `soak`; who names tests gets what they named. What
     fails fast comes first: tests without a guest, then stock.
     """
     order = ["", *(kernel.name for kernel in inside.kernels())]
@@ -56,7 +56,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item
         chosen.sort(key=lambda item: -own_timeout(item))
     elif not config.getoption("keyword"):
         spared = {item for group in told + bounced for item in left_out(group, 1, group[0].nodeid.split("[")[0])}
-        spared |= {item for group in left_out(bounced, len(bounced) // 3, BOUNCED) for item in group}
+        spared |= {item for group in left_out(bounced, len(bounced) // 5, BOUNCED) for item in group}
         chosen = [item for item in chosen if item not in spared]
     kept = set(chosen)
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])

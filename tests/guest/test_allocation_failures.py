@@ -39,9 +39,9 @@ NewImage = Callable[[str, int], pathlib.Path]
 Figure = Callable[[str, object], None]
 WALK = pathlib.Path(__file__).with_name("allocation_walk.sh")
 # The walk is one long story; it is told in parts that fit a test's time, and `make test` draws one of them: every
-# fourth allocation. One short queue and one namespace have every call site of a probe; `make soak` goes over all
+# sixth allocation. One short queue and one namespace have every call site of a probe; `make soak` goes over all
 # of them, for each queue and for a second namespace as well.
-PARTS = 4
+PARTS = 6
 # Without ignore-gfp-wait=N nothing that may sleep would fail. What kmemleak and object debugging allocate for
 # themselves is no site of the driver's: only caches that are marked fail, and theirs are not.
 SET_UP = """cd /sys/kernel/debug
@@ -172,7 +172,7 @@ def bad_blocks(guest: Guest, job: Job) -> int:
 @pytest.mark.parametrize("how", [{"direct": 1, "iodepth": 32}, {"direct": 0, "ioengine": "psync", "end_fsync": 1}],
                          ids=["direct", "buffered"])
 def test_writes_that_succeed_while_memory_is_short_are_all_there(boot: Boot, new_image: NewImage, how: Job) -> None:
-    size = (24 if soaking() else 8) * MIB
+    size = (24 if soaking() else 4) * MIB
     image = new_image("disk", 32 * MIB)
     # Few entries a page of a list, so that every command needs several pages of the pool.
     guest = boot_short_of_memory(boot, [image], "prp_list_room=2")
@@ -263,7 +263,7 @@ def test_insmod_survives_allocations_failing(boot: Boot, new_image: NewImage) ->
     # As in allocation_walk.sh: what is enabled already does not come to ACPICA's use of freed memory.
     guest.run(f"echo 1 >/sys/bus/pci/devices/{guest.pci_address()}/enable")
     # The first ones are those of insmod's own start; beyond the last nothing is left to fail.
-    step = 45 if soaking() else 150
+    step = 45 if soaking() else 225
     sites = range(150 + random.Random(seed()).randrange(step), 2400, step)
     outcomes = [line.split(" ", 1) for line in guest.out(INSMOD % " ".join(map(str, sites)), 240).splitlines()]
     print("\n".join(map(" ".join, outcomes)))

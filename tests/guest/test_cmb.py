@@ -15,6 +15,7 @@ from typing import Callable, Dict, List
 import pytest
 from harness import Boot, Controller, Guest, Machine, Namespace
 from harness.observe import MIB, assert_orderly, fio_command, guest_sum, host_sum, traced, verified, watch
+from harness.sample import some
 from rnvme_tool.machine import Option
 
 pytestmark = pytest.mark.io_suite
@@ -84,8 +85,9 @@ def test_controller_goes_under_io_while_its_memory_holds_the_queues(boot: Boot, 
               f"printf '\\004\\000\\000\\000' | dd of={device}/config bs=4 seek=1 conv=notrunc status=none; "
               f"usleep 200000; echo {address} >{driver}/unbind")
     mended = f"dd if=/tmp/config of={device}/config bs=4 seek=1 conv=notrunc status=none; echo {address} >{driver}/bind"
-    for goes, comes in ((f"echo {address} >{driver}/unbind", f"echo {address} >{driver}/bind"),
-                        (f"echo 1 >{device}/remove", "echo 1 >/sys/bus/pci/rescan"), (pulled, mended)):
+    ways = [(f"echo {address} >{driver}/unbind", f"echo {address} >{driver}/bind"),
+            (f"echo 1 >{device}/remove", "echo 1 >/sys/bus/pci/rescan"), (pulled, mended)]
+    for goes, comes in some(ways, guest.kernel, debug=1):
         disk = guest.disk()
         endless = fio_command([{"rw": "randrw", "bs": "16k", "iodepth": 16, "time_based": "", "runtime": 120}],
                               filename=f"/dev/{disk}")

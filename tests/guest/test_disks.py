@@ -135,7 +135,7 @@ def tar_of_many_files(path: pathlib.Path, count: int) -> Dict[str, str]:
 def test_thousands_of_files_survive_unmount_fsck_and_a_new_mount(boot: Boot, new_image: NewImage) -> None:
     archive, target = new_image("archive", 256 * MIB), new_image("target", 384 * MIB)
     guest = boot([Controller([Namespace(archive)]), Controller([Namespace(target, 4096)])])
-    count = rounds(guest, stock=10_000, debug=300, soak=10_000)
+    count = rounds(guest, stock=10_000, debug=100, soak=10_000)
     sums = tar_of_many_files(archive, count)
     disk = f"/dev/{guest.disk(1)}"
     guest.run(f"mkfs.ext4 -q {disk} && mount -t ext4 {disk} /mnt", 60)
@@ -159,7 +159,8 @@ def test_namespace_that_controllers_share_is_a_disk_of_each(boot: Boot, new_imag
     disks = [guest.disk(0), guest.disk(1)]
     assert disks[0] != disks[1]
     # Each writes a half of its own at the same time; both see all of it.
-    halves = [guest.spawn(fio_command([{"rw": "randwrite", "bs": "16k", "iodepth": 8, "size": "8m"}],
+    size = f"{rounds(guest, stock=8, debug=1, soak=8)}m"
+    halves = [guest.spawn(fio_command([{"rw": "randwrite", "bs": "16k", "iodepth": 8, "size": size}],
                                       filename=f"/dev/{disk}", offset=f"{8 * half}m", verify="crc32c"))
               for half, disk in enumerate(disks)]
     for half in halves:
