@@ -86,6 +86,22 @@ pub(crate) struct Namespace {
 }
 
 impl Namespace {
+    /// One of which only blocks can be read and written, or that a command of the driver's own is
+    /// for.
+    pub(crate) fn plain(nsid: u32, format: NamespaceFormat, shared: Arc<Shared>) -> Self {
+        Namespace {
+            nsid,
+            format,
+            zones: None,
+            metadata: Metadata::None,
+            deallocate: None,
+            zeroes_deallocate: false,
+            atomic: AtomicWrite::NONE,
+            streams: None,
+            shared,
+        }
+    }
+
     /// The first logical block and the 0's based count for `bytes` at 512-byte sector `sector`.
     #[inline]
     pub(crate) fn transfer(&self, sector: u64, bytes: u32) -> Option<(u64, u16)> {
@@ -241,7 +257,9 @@ impl Scanner<'_> {
             }
         };
         let further = limits::ask_namespace(self, nsid)?;
-        let metadata = match protection::decide(identify, further.nvm_namespace(), &format) {
+        let extended = self.controller.extended_lba_formats();
+        let nvm = further.nvm_namespace();
+        let metadata = match protection::decide(identify, nvm, extended, &format) {
             Ok(metadata) => metadata,
             Err(refused) => {
                 dev_warn!(self.pdev, "namespace {nsid}: left out: {}\n", Show(refused));
@@ -302,15 +320,13 @@ impl Scanner<'_> {
             },
             format.capacity_sectors,
             Namespace {
-                nsid,
-                format,
                 zones: zoned.map(|zoned| zoned.layout),
                 metadata,
                 deallocate: limits.discard.map(|discard| discard.command),
                 zeroes_deallocate: limits.write_zeroes.is_some_and(|zeroes| zeroes.deallocate),
                 atomic: limits.atomic,
                 streams,
-                shared: self.shared.clone(),
+                ..Namespace::plain(nsid, format, self.shared.clone())
             },
         );
         match &disk {

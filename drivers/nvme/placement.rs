@@ -25,8 +25,6 @@ use nvme_proto::{
         configurations_bytes, enabled_configuration, FdpConfiguration, PlacementRefused,
         WriteStreams, CONFIGURATIONS_HEADER, CTRATT_FDPS, STATUS_BYTES,
     },
-    protection::Metadata,
-    queue_limits::AtomicWrite,
     PAGE,
 };
 
@@ -145,22 +143,7 @@ fn handles(
     const WORDS: usize = STATUS_BYTES.div_ceil(size_of::<u64>());
     const { assert!(STATUS_BYTES <= PAGE as usize) };
     let buffer = Coherent::new(scanner.pdev.as_ref(), WORDS)?;
-    let place = Namespace {
-        nsid,
-        format: *format,
-        zones: None,
-        metadata: Metadata::None,
-        deallocate: None,
-        zeroes_deallocate: false,
-        atomic: AtomicWrite {
-            max: 0,
-            boundary: 0,
-            unit_min: 0,
-            unit_max: 0,
-        },
-        streams: None,
-        shared: scanner.shared.clone(),
-    };
+    let place = Namespace::plain(nsid, *format, scanner.shared.clone());
     let command = Command::reclaim_unit_handle_status(nsid).with_data(buffer.dma_address(), 0);
     own_command::execute(scanner, place, command)?;
     crate::namespace::private_copy(&buffer)

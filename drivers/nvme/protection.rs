@@ -21,13 +21,14 @@ use nvme_proto::{
 };
 
 /// What comes with each block of a namespace of this `format`, as far as it can be dealt with
-/// here. `nvm` is as [`IdentifyNamespace::metadata`] takes it.
+/// here. `nvm` and `extended` are as [`IdentifyNamespace::metadata`] takes them.
 pub(crate) fn decide(
     identify: &IdentifyNamespace,
     nvm: Option<&IdentifyNamespaceNvm>,
+    extended: bool,
     format: &NamespaceFormat,
 ) -> Result<Metadata, NamespaceRefused> {
-    let metadata = identify.metadata(nvm)?;
+    let metadata = identify.metadata(nvm, extended)?;
     match for_block_layer(&metadata) {
         Some(integrity) if !integrity.fits(format.logical_block_size()) => {
             metadata.not_carried().map_err(NamespaceRefused::Metadata)

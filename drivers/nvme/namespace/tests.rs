@@ -9,7 +9,6 @@ use kernel::{prelude::*, sync::Arc};
 use nvme_proto::{
     dsm::DeallocateLimits,
     identify::NamespaceFormat,
-    protection::Metadata,
     queue_limits::AtomicWrite,
     retry::{RetryPolicy, DEFAULT_RETRIES},
     sgl::choice::DEFAULT_THRESHOLD,
@@ -43,10 +42,6 @@ impl Namespace {
             sgl_threshold: DEFAULT_THRESHOLD,
         };
         Ok(Namespace {
-            nsid,
-            format: format(lba_shift),
-            zones: None,
-            metadata: Metadata::None,
             deallocate: Some(DeallocateLimits::default()),
             zeroes_deallocate: true,
             atomic: AtomicWrite {
@@ -56,7 +51,7 @@ impl Namespace {
                 unit_max: 4096,
             },
             streams: Some(crate::placement::tests::streams()?),
-            shared: Arc::new(shared, GFP_KERNEL)?,
+            ..Namespace::plain(nsid, format(lba_shift), Arc::new(shared, GFP_KERNEL)?)
         })
     }
 }

@@ -22,7 +22,7 @@ pub const CTRATT_ELBAS: u32 = 1 << 15;
 const FLBAS_EXTENDED: u8 = 1 << 4;
 
 /// DPS bits 2:0: the type of protection.
-const DPS_TYPE: u8 = 0x7;
+pub(crate) const DPS_TYPE: u8 = 0x7;
 
 /// DPS bit 3: the tuple comes first in the metadata, not last.
 const DPS_FIRST: u8 = 1 << 3;
@@ -241,6 +241,8 @@ impl fmt::Display for Metadata {
 pub enum MetadataRefused {
     /// DPS names a type of protection that does not exist.
     Type(u8),
+    /// The controller has formats of guards, and does not say which one this is.
+    Unsaid,
     /// The guard is of a format that the host has no checksum for (PIF).
     Guard(u8),
     /// So many bits of each tuple are a storage tag (STS).
@@ -266,6 +268,9 @@ impl fmt::Display for MetadataRefused {
             Self::Type(kind) => write!(
                 f,
                 "claims protection information of type {kind}, which does not exist"
+            ),
+            Self::Unsaid => f.write_str(
+                "has protection information, and the controller does not say of which format",
             ),
             Self::Guard(format) => write!(
                 f,

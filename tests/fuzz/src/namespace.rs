@@ -90,7 +90,7 @@ fn assert_metadata(namespace: &IdentifyNamespace, bytes: &[u8]) {
         let ms = number::<2>(lbaf, 0) as u16;
         Metadata::decide(ms, bytes[26], bytes[29], None).map_err(NamespaceRefused::Metadata)
     };
-    assert_eq!(namespace.metadata(None), expected);
+    assert_eq!(namespace.metadata(None, false), expected);
 }
 
 /// A transfer on this disk is exact or refused.

@@ -10,7 +10,7 @@ use zerocopy::FromBytes as _;
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::IdentifyNamespaceNvm;
-use crate::protection::{ExtendedLbaFormat, Metadata, MetadataRefused};
+use crate::protection::{ExtendedLbaFormat, Metadata, MetadataRefused, DPS_TYPE};
 use crate::register::Vs;
 
 /// log2 of the kernel's sector.
@@ -213,12 +213,16 @@ impl IdentifyNamespace {
     }
 
     /// What the metadata of its format means to the host. `nvm` is the same namespace's Identify
-    /// data for the NVM Command Set, where the controller has extended LBA formats (ELBAS) and
-    /// gave it; without, a tuple has a 16-bit guard.
+    /// data for the NVM Command Set, if the controller gave it, which it must if it has
+    /// `extended` LBA formats (ELBAS); if it has none, a tuple has a 16-bit guard.
     pub fn metadata(
         &self,
         nvm: Option<&IdentifyNamespaceNvm>,
+        extended: bool,
     ) -> Result<Metadata, NamespaceRefused> {
+        if extended && nvm.is_none() && self.dps & DPS_TYPE != 0 {
+            return Err(NamespaceRefused::Metadata(MetadataRefused::Unsaid));
+        }
         let (index, lbaf) = self.format_in_use()?;
         let extended =
             nvm.and_then(|nvm| Some(ExtendedLbaFormat::new(nvm.elbaf_of(index)?, nvm.pic)));

@@ -27,6 +27,14 @@ pub struct AtomicWrite {
 }
 
 impl AtomicWrite {
+    /// No promise.
+    pub const NONE: Self = Self {
+        max: 0,
+        boundary: 0,
+        unit_min: 0,
+        unit_max: 0,
+    };
+
     /// Whether a write of `bytes` bytes at 512-byte sector `sector` is one that is written whole or
     /// not at all.
     pub fn holds(&self, sector: u64, bytes: u32) -> bool {

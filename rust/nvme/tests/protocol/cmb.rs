@@ -62,6 +62,7 @@ fn a_buffer_in_a_bar_of_its_own_is_taken_whole() {
         bar: 2,
         offset: 0,
         size: 64 << 20,
+        claimed: 64 << 20,
         submission_queues: true,
         lists: true,
         data: true,

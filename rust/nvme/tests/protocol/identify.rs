@@ -133,29 +133,31 @@ fn the_format_in_use_is_found_by_both_parts_of_its_index() {
 #[test]
 fn metadata_is_that_of_the_format_in_use() {
     let mut namespace = namespace();
-    assert_eq!(namespace.metadata(None), Ok(Metadata::None));
+    assert_eq!(namespace.metadata(None, false), Ok(Metadata::None));
     namespace.nlbaf = 2;
     namespace.flbas = 2;
     namespace.lbaf[2] = lbaf(12, 16);
-    assert_eq!(namespace.metadata(None), Ok(Metadata::Opaque(16)));
+    assert_eq!(namespace.metadata(None, false), Ok(Metadata::Opaque(16)));
     namespace.dps = 0b1001;
     let mut bytes = [0; 4096];
     // ELBAF of format 2: a 64-bit guard; that of format 0 is none of its business.
     bytes[12..16].copy_from_slice(&(1u32 << 7).to_le_bytes());
     bytes[20..24].copy_from_slice(&(2u32 << 7).to_le_bytes());
-    let guard = |nvm: Option<&IdentifyNamespaceNvm>| match namespace.metadata(nvm) {
+    let guard = |nvm: Option<&IdentifyNamespaceNvm>| match namespace.metadata(nvm, nvm.is_some()) {
         Ok(Metadata::Protected(info)) => info.guard,
         other => panic!("{other:?}"),
     };
     assert_eq!(guard(None), Guard::Crc16);
+    let unsaid = NamespaceRefused::Metadata(MetadataRefused::Unsaid);
+    assert_eq!(namespace.metadata(None, true), Err(unsaid));
     assert_eq!(guard(IdentifyNamespaceNvm::ref_from(&bytes)), Guard::Crc64);
     namespace.flbas = 2 | 0x10;
     let interleaved = NamespaceRefused::Metadata(MetadataRefused::Interleaved(16));
-    assert_eq!(namespace.metadata(None), Err(interleaved));
+    assert_eq!(namespace.metadata(None, false), Err(interleaved));
     assert!(namespace.format().is_ok(), "the size does not depend on it");
     namespace.flbas = 3;
     let beyond = NamespaceRefused::FormatIndex { index: 3, last: 2 };
-    assert_eq!(namespace.metadata(None), Err(beyond));
+    assert_eq!(namespace.metadata(None, false), Err(beyond));
 }
 
 #[test]

@@ -343,6 +343,10 @@ fn a_refused_format_learns_what_is_wrong_and_how_to_mend_it() {
             "claims protection information of type 5, which does not exist",
         ),
         (
+            MetadataRefused::Unsaid,
+            "has protection information, and the controller does not say of which format",
+        ),
+        (
             MetadataRefused::Guard(1),
             "has protection information of guard format 1; only 16b and 64b are known",
         ),
