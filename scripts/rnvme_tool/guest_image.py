@@ -18,6 +18,7 @@ import subprocess
 import tempfile
 from typing import Iterable, List, Set
 
+from .hollow import make_hollow
 from .kernel import STOCK, Kernel
 
 PROJECT = pathlib.Path("/rnvme")
@@ -107,6 +108,8 @@ def _add_busybox(tree: pathlib.Path) -> None:
 
 def _add_programs(tree: pathlib.Path) -> None:
     libraries: Set[str] = set()
+    hollow = tree / "usr/lib/hollow"
+    hollow.mkdir(parents=True)
     for name in PROGRAMS:
         found = shutil.which(name)
         if found is None:
@@ -115,7 +118,11 @@ def _add_programs(tree: pathlib.Path) -> None:
         target = tree / "usr/bin" / name
         target.unlink(missing_ok=True)
         shutil.copy(real, target)
-        libraries.update(_libraries_of(real))
+        needed = _libraries_of(real)
+        if name == "fio":
+            make_hollow(real, needed, hollow)
+            needed = _libraries_of(real, hollow)
+        libraries.update(needed)
     for name in KMOD_NAMES:
         target = tree / "usr/bin" / name
         target.unlink(missing_ok=True)
@@ -125,11 +132,21 @@ def _add_programs(tree: pathlib.Path) -> None:
     (tree / "usr/bin/fsck.ext4").symlink_to("e2fsck")
     shutil.copy("/etc/mke2fs.conf", tree / "etc/mke2fs.conf")
     for library in libraries:
-        _copy_resolved(library, tree)
+        if pathlib.Path(library).parent != hollow:
+            _copy_resolved(library, tree)
+    # Where the loader looks; what another program needs in earnest is there already.
+    for path in hollow.glob("*.so.*[0-9]"):
+        place = tree / "usr/lib/x86_64-linux-gnu" / path.name
+        if place.exists():
+            raise FileExistsError(f"{path.name} is needed by more than fio")
+        shutil.move(str(path), str(place))
+    shutil.rmtree(hollow)
 
 
-def _libraries_of(program: str) -> List[str]:
-    done = subprocess.run(["ldd", program], check=False, text=True, stdout=subprocess.PIPE)
+def _libraries_of(program: str, first: pathlib.Path = pathlib.Path("/nonexistent")) -> List[str]:
+    """The paths of a program's libraries, those of its libraries included; what is in `first` comes from there."""
+    done = subprocess.run(["ldd", program], check=False, text=True, stdout=subprocess.PIPE,
+                          env=dict(os.environ, LD_LIBRARY_PATH=str(first)))
     return re.findall(r"(?:=> |^\s+)(/\S+) \(0x", done.stdout, re.MULTILINE)
 
 

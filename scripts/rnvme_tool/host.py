@@ -100,7 +100,8 @@ def become_root() -> None:
 
 
 def _prepare_image(cache: Cache, base: BuildRoot, root: Root, progress: Progress) -> pathlib.Path:
-    recipes = [PROJECT / "scripts/rnvme_tool/guest_image.py", PROJECT / "scripts/guest/init"]
+    recipes = [PROJECT / name for name in ("scripts/rnvme_tool/guest_image.py", "scripts/rnvme_tool/hollow.py",
+                                           "scripts/guest/init")]
     key = key_of(base.key, base.release, [path.read_text() for path in recipes])
     if cache.find("guest", key) is None:
         with progress.step("guest image") as step:

@@ -123,9 +123,9 @@ def read_report(report: pathlib.Path, status: int, picking: bool) -> List[Case]:
 
 
 def workers() -> int:
-    """How many guests at once: a guest of two CPUs keeps about one of ours busy, and waits now and then."""
+    """How many guests at once: a guest of two CPUs keeps about one of ours busy."""
     cpus = os.cpu_count() or 1
-    return cpus // 2 + 2 if cpus > 1 else 1
+    return cpus // 2 + 1 if cpus > 1 else 1
 
 
 STAGES: List[Tuple[str, Callable[[str], List[Case]]]] = [

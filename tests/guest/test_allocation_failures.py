@@ -264,7 +264,7 @@ def test_insmod_survives_allocations_failing(boot: Boot, new_image: NewImage) ->
     guest.run(f"echo 1 >/sys/bus/pci/devices/{guest.pci_address()}/enable")
     # The first ones are those of insmod's own start; beyond the last nothing is left to fail.
     step = 45 if soaking() else 225
-    sites = range(150 + random.Random(seed()).randrange(step), 2400, step)
+    sites = [*range(150 + random.Random(seed()).randrange(step), 2400, step), 2400]
     outcomes = [line.split(" ", 1) for line in guest.out(INSMOD % " ".join(map(str, sites)), 240).splitlines()]
     print("\n".join(map(" ".join, outcomes)))
     assert len(outcomes) == len(sites)

@@ -128,7 +128,8 @@ def test_controllers_with_small_limits_all_work_side_by_side(boot: Boot, new_ima
 def test_without_msi_one_line_serves_two_controllers(boot: Boot, new_image: NewImage, kernel_args: str,
                                                      kind: str) -> None:
     images = [new_image("a", 16 * MIB), new_image("b", 16 * MIB)]
-    guest = boot([Controller([Namespace(image)]) for image in images],
+    # With ioeventfd QEMU lowers the line some time after the doorbell, and the kernel gives up a line that stays high.
+    guest = boot([Controller([Namespace(image)], options={"ioeventfd": "off"}) for image in images],
                  Machine(cpus=2, kernel_args=kernel_args, cold=True))
     lines = [line for line in guest.out("cat /proc/interrupts").splitlines() if guest.driver in line]
     print("\n".join(lines))
