@@ -22,7 +22,7 @@ use crate::{
 };
 use kernel::{device::Bound, pci, prelude::*, str::CString, sync::Arc};
 use kernel_ext::{
-    irq::{Line, Vectors},
+    irq::{Kind, Line, Vectors},
     numa::Node,
     pci::{self as pci_ext, InterruptLine},
 };
@@ -318,9 +318,6 @@ impl<'bound> Hardware<'bound> {
         let fit = room_for_queues(&self.registers);
         let wish = wish();
         let wanted = wish.total(fit);
-        if oacs & OACS_DOORBELL_BUFFER_CONFIG != 0 {
-            self.use_shadow_doorbells(wanted)?;
-        }
         let granted = if wanted == 0 {
             0
         } else {
@@ -334,6 +331,13 @@ impl<'bound> Hardware<'bound> {
             let wished = wish.share(planned, u32::MAX);
             let sets = [wished.default.into(), wished.read.into()];
             let vectors = Vectors::alloc(pdev, 1, sets)?;
+            // A line goes down when a completion queue's doorbell is rung in the BAR, which one in
+            // memory is there to spare.
+            let messages = vectors.kind(pdev) != Kind::Intx;
+            let asked = self.shadow.is_some() || self.shadow_refused.is_some();
+            if messages && !asked && oacs & OACS_DOORBELL_BUFFER_CONFIG != 0 {
+                self.use_shadow_doorbells(wanted)?;
+            }
             let spare = vectors.count().saturating_sub(1).max(1);
             let plan = wish.share(planned, spare);
             let name = CString::try_from_fmt(fmt!("{instance}q0"))?;

@@ -14,7 +14,7 @@ use kernel::{
     device::Bound,
     devres::Devres,
     error::to_result,
-    pci,
+    fmt, pci,
     prelude::*,
     str::CString,
     sync::{aref::ARef, Arc},
@@ -22,6 +22,27 @@ use kernel::{
 
 #[cfg(CONFIG_KUNIT = "y")]
 mod tests;
+
+/// How a device interrupts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// By messages of a table.
+    MsiX,
+    /// By messages.
+    Msi,
+    /// By a line, which stays up until the device's cause is gone, and may be shared.
+    Intx,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::MsiX => "MSI-X",
+            Kind::Msi => "MSI",
+            Kind::Intx => "INTx",
+        })
+    }
+}
 
 /// Vectors allocated by the PCI core; dropping it frees them.
 ///
@@ -109,13 +130,13 @@ impl Vectors {
         self.count
     }
 
-    /// What kind of interrupt the vectors of `pdev` are, for the log.
-    pub fn kind(&self, pdev: &pci::Device<Bound>) -> &'static str {
+    /// What kind of interrupt the vectors of `pdev` are.
+    pub fn kind(&self, pdev: &pci::Device<Bound>) -> Kind {
         // SAFETY: `pdev` is a valid device.
         match unsafe { bindings::pci_irq_type(raw::pci_dev(pdev)) } {
-            bindings::PCI_IRQ_MSIX => "MSI-X",
-            bindings::PCI_IRQ_MSI => "MSI",
-            _ => "INTx",
+            bindings::PCI_IRQ_MSIX => Kind::MsiX,
+            bindings::PCI_IRQ_MSI => Kind::Msi,
+            _ => Kind::Intx,
         }
     }
 
