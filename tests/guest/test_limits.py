@@ -12,6 +12,7 @@ from typing import Callable, Dict
 import pytest
 from harness import Boot, Controller, Guest, Machine, Namespace
 from harness.observe import MIB, assert_orderly, verified
+from harness.peer import differing, under_the_c_driver
 
 pytestmark = pytest.mark.io_suite
 NewImage = Callable[[str, int], pathlib.Path]
@@ -56,12 +57,6 @@ def test_each_limit_has_the_devices_value(boot: Boot, new_image: NewImage) -> No
 def test_limits_are_the_c_drivers_but_where_we_say_so(boot: Boot, new_image: NewImage, block: int) -> None:
     guest = boot([Controller([Namespace(new_image("disk", 32 * MIB), block)], options={"mdts": 6})], Machine())
     ours = queue(guest, guest.disk())
-    guest.unload()
-    guest.run("modprobe nvme")
-    guest.run("for n in $(seq 100); do [ -b /dev/nvme0n1 ] && exit 0; sleep 0.1; done; exit 1", 60)
-    theirs = queue(guest, "nvme0n1")
-    differ = {name: (ours.get(name), theirs.get(name)) for name in ours.keys() | theirs.keys()
-              if ours.get(name) != theirs.get(name)}
-    print("name: (ours, the C driver's)", differ)
-    assert set(differ) - OURS == set(), differ
-    guest.run("modprobe -r nvme", check=False)
+    with under_the_c_driver(guest):
+        theirs = queue(guest, guest.disk())
+    assert differing(ours, theirs) - OURS == set()

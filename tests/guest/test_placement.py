@@ -14,6 +14,7 @@ from typing import Callable, Dict, Tuple
 import pytest
 from harness import Boot, Controller, Guest, Machine, Namespace
 from harness.observe import MIB, assert_orderly, fio, guest_sum, host_sum, verified
+from harness.peer import under_the_c_driver
 
 pytestmark = pytest.mark.io_suite
 NewImage = Callable[[str, int], pathlib.Path]
@@ -65,11 +66,6 @@ def test_hinted_writes_fill_their_streams_unit(boot: Boot, new_image: NewImage) 
     assert guest_sum(guest, disk) == host_sum(images[0])
     assert_orderly(guest)
     ours = streams(guest, disk)
-    guest.unload()
-    guest.run("modprobe nvme")
-    guest.run("for n in $(seq 100); do [ -b /dev/nvme0n1 -a -b /dev/nvme1n1 ] && exit 0; sleep 0.1; done; exit 1", 60)
-    # The C driver numbers its controllers in the order in which their probes get there.
-    name = guest.out(f"ls /sys/bus/pci/devices/{guest.pci_address()}/nvme") + "n1"
-    assert filled(guest, name) == expected
-    assert streams(guest, name) == ours, "the C driver finds other streams"
-    guest.run("modprobe -r nvme", check=False)
+    with under_the_c_driver(guest, 2):
+        assert filled(guest, guest.disk()) == expected
+        assert streams(guest, guest.disk()) == ours, "the C driver finds other streams"

@@ -16,6 +16,7 @@ from typing import Callable, Dict, List, Set, Tuple
 import pytest
 from harness import Boot, Controller, Guest, Machine, Namespace
 from harness.observe import MIB, assert_orderly, counters, fio, traced, verified, watch
+from harness.peer import under_the_c_driver
 from harness.sample import some
 from rnvme_tool.kernel import Kernel
 
@@ -166,20 +167,13 @@ def test_disks_say_what_protects_them_as_the_c_driver_does(boot: Boot, new_image
     formats = some([*FORMATS, Format(4096, 64, 0), Format(512, 8, 1, interleaved=True), Format(512, 0, 0)], kernel)
     guest, disks = protected(formats, folder, boot, new_image)
     ours = [integrity(guest, disk) for disk, _, _ in disks]
-    guest.unload()
-    guest.run("modprobe nvme")
-    # Its disks are not numbered by namespace.
-    nsids = "grep -s . /sys/block/nvme0n*/nsid"
-    guest.run(f"for n in $(seq 100); do [ $({nsids} | wc -l) = {len(formats)} ] && exit 0; sleep 0.1; done; exit 1", 60)
-    names = {int(nsid): path.split("/")[3] for path, _, nsid in
-             (line.partition(":") for line in guest.out(nsids).splitlines())}
-    for nsid, (form, our) in enumerate(zip(formats, ours), start=1):
-        print(form, our)
-        if form.pi and not form.interleaved:
-            assert our["format"] == (f"{'EXT' if form.wide else 'T10'}-DIF-TYPE{3 if form.pi == 3 else 1}-"
-                                     f"{'CRC64' if form.wide else 'CRC'}")
-        assert our == integrity(guest, names[nsid]), f"{form}: not what the C driver says"
-    guest.run("modprobe -r nvme", check=False)
+    with under_the_c_driver(guest, len(formats)):
+        for nsid, (form, our) in enumerate(zip(formats, ours), start=1):
+            print(form, our)
+            if form.pi and not form.interleaved:
+                assert our["format"] == (f"{'EXT' if form.wide else 'T10'}-DIF-TYPE{3 if form.pi == 3 else 1}-"
+                                         f"{'CRC64' if form.wide else 'CRC'}")
+            assert our == integrity(guest, guest.disk(0, nsid)), f"{form}: not what the C driver says"
 
 
 def test_what_is_written_is_guarded_in_the_image(boot: Boot, new_image: NewImage, folder: pathlib.Path,

@@ -17,6 +17,7 @@ from typing import Callable, Counter, Dict, List
 import pytest
 from harness import Boot, Controller, Guest, Machine, Namespace
 from harness.observe import MIB, Trace, assert_orderly, traced, verified, watch
+from harness.peer import differing, under_the_c_driver
 from rnvme_tool.machine import Option
 from test_limits import OURS, queue
 
@@ -75,16 +76,9 @@ def test_zones_and_limits_are_the_c_drivers(boot: Boot, new_image: NewImage, blo
                 "max_active_zones": 5, "zone_append_max_bytes": 64 << 10, "zone_write_granularity": block}
     assert {name: ours.get(name) for name in expected} == {name: str(value) for name, value in expected.items()}
     assert our_zones == [Zone(n * 2 * MIB, 2 * MIB, 3 * MIB // 2, 0, "em") for n in range(16)]
-    guest.unload()
-    guest.run("modprobe nvme")
-    guest.run("for n in $(seq 100); do [ -b /dev/nvme0n1 ] && exit 0; sleep 0.1; done; exit 1", 60)
-    theirs = queue(guest, "nvme0n1")
-    differ = {name: (ours.get(name), theirs.get(name)) for name in ours.keys() | theirs.keys()
-              if ours.get(name) != theirs.get(name)}
-    print("name: (ours, the C driver's)", differ)
-    assert set(differ) - OURS == set(), differ
-    assert zones(guest, "nvme0n1") == our_zones
-    guest.run("modprobe -r nvme", check=False)
+    with under_the_c_driver(guest):
+        assert differing(ours, queue(guest, guest.disk())) - OURS == set()
+        assert zones(guest, guest.disk()) == our_zones
 
 
 def test_zone_goes_through_its_states_and_keeps_its_data(boot: Boot, new_image: NewImage, folder: pathlib.Path) -> None:
