@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT
+
+//! Creation and deletion of I/O queues (PCIe 3.2).
+
+use nvme_proto::status::Status;
+
+use crate::controller::{Answer, Controller, Taken};
+use crate::pci::VECTORS;
+use crate::queue::{CompletionQueue, SubmissionQueue};
+
+/// CDW10: the queue's identifier and its entries.
+fn identity(taken: &Taken) -> (u16, u32) {
+    let cdw10 = taken.command.cdw10.get();
+    ((cdw10 & 0xffff) as u16, (cdw10 >> 16) + 1)
+}
+
+impl Controller {
+    /// Whether a queue of so many entries at such a place can be.
+    fn check_queue(
+        &self,
+        taken: &Taken,
+        id: u16,
+        entries: u32,
+        taken_already: bool,
+    ) -> Option<Status> {
+        let contiguous = taken.command.cdw11.get() & 1 != 0;
+        if id == 0 || id > self.settings.queues || taken_already {
+            Some(Status::INVALID_QUEUE_ID)
+        } else if entries < 2 || entries > u32::from(self.settings.entries) {
+            Some(Status::INVALID_QUEUE_SIZE)
+        } else if !contiguous {
+            Some(Status::INVALID_FIELD)
+        } else if taken.command.prp1.get() % u64::from(nvme_proto::PAGE) != 0 {
+            Some(Status::PRP_OFFSET_INVALID)
+        } else {
+            None
+        }
+    }
+
+    /// Create I/O Completion Queue (PCIe 3.2.1).
+    pub(super) fn create_io_cq(&mut self, taken: &Taken) -> Answer {
+        let (id, entries) = identity(taken);
+        let exists = self.completion.contains_key(&id);
+        if let Some(status) = self.check_queue(taken, id, entries, exists) {
+            return Answer::refused(status);
+        }
+        let cdw11 = taken.command.cdw11.get();
+        let vector = (cdw11 & 2 != 0).then_some((cdw11 >> 16) as u16);
+        if vector.is_some_and(|vector| vector >= VECTORS) {
+            return Answer::refused(Status::INVALID_INTERRUPT_VECTOR);
+        }
+        let base = taken.command.prp1.get();
+        self.completion
+            .insert(id, CompletionQueue::new(id, base, entries, vector));
+        Answer::DONE
+    }
+
+    /// Create I/O Submission Queue (PCIe 3.2.2).
+    pub(super) fn create_io_sq(&mut self, taken: &Taken) -> Answer {
+        let (id, entries) = identity(taken);
+        let exists = self.submission.contains_key(&id);
+        if let Some(status) = self.check_queue(taken, id, entries, exists) {
+            return Answer::refused(status);
+        }
+        let cqid = (taken.command.cdw11.get() >> 16) as u16;
+        if cqid == 0 || !self.completion.contains_key(&cqid) {
+            return Answer::refused(Status::CQ_INVALID);
+        }
+        let base = taken.command.prp1.get();
+        self.submission
+            .insert(id, SubmissionQueue::new(id, base, entries, cqid));
+        Answer::DONE
+    }
+
+    /// Delete I/O Submission Queue (PCIe 3.2.4).
+    pub(super) fn delete_io_sq(&mut self, taken: &Taken) -> Answer {
+        let (id, _) = identity(taken);
+        if id == 0 || self.submission.remove(&id).is_none() {
+            return Answer::refused(Status::INVALID_QUEUE_ID);
+        }
+        self.judge.queue_deleted(id);
+        Answer::DONE
+    }
+
+    /// Delete I/O Completion Queue (PCIe 3.2.3).
+    pub(super) fn delete_io_cq(&mut self, taken: &Taken) -> Answer {
+        let (id, _) = identity(taken);
+        if id == 0 || !self.completion.contains_key(&id) {
+            Answer::refused(Status::INVALID_QUEUE_ID)
+        } else if self.submission.values().any(|queue| queue.cqid == id) {
+            Answer::refused(Status::INVALID_QUEUE_DELETION)
+        } else {
+            self.completion.remove(&id);
+            Answer::DONE
+        }
+    }
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+
+//! The control socket: a line in, a line out: `ok ...` or `error ...`.
+//!
+//! - `arm SPEC`: arms a fault; the answer is its number.
+//! - `disarm`: disarms all.
+//! - `status`: armed faults with how often each has happened, and the complaints of the judge.
+
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::controller::Controller;
+use crate::fault::Spec;
+
+/// Answers one line.
+pub fn answer(controller: &mut Controller, line: &str) -> Result<String, String> {
+    let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+    match word {
+        "arm" => {
+            let spec: Spec = rest.parse()?;
+            let now = controller.now();
+            let id = controller.faults.arm(spec, now);
+            controller.log.line("armed", &format!("{id} {rest}"));
+            Ok(id.to_string())
+        }
+        "disarm" => {
+            controller.faults.disarm();
+            Ok("disarmed".to_owned())
+        }
+        "status" => Ok(status(controller)),
+        other => Err(format!("{other}: no such command")),
+    }
+}
+
+fn status(controller: &Controller) -> String {
+    let faults: Vec<serde_json::Value> = controller
+        .faults
+        .counts()
+        .into_iter()
+        .map(|(id, kind, fired)| serde_json::json!({"id": id, "kind": kind, "fired": fired}))
+        .collect();
+    serde_json::json!({
+        "complaints": controller.judge.complaints(),
+        "csts": controller.registers.csts,
+        "faults": faults,
+    })
+    .to_string()
+}
+
+/// Serves the socket at `path`, one person at a time, until the process ends.
+pub fn serve(controller: &Arc<Mutex<Controller>>, path: &Path) -> io::Result<()> {
+    for stream in UnixListener::bind(path)?.incoming() {
+        let mut stream = stream?;
+        let lines = BufReader::new(stream.try_clone()?).lines();
+        for line in lines.map_while(Result::ok) {
+            let mut guard = controller.lock().unwrap_or_else(PoisonError::into_inner);
+            let text = match answer(&mut guard, line.trim()) {
+                Ok(text) => format!("ok {text}\n"),
+                Err(text) => format!("error {text}\n"),
+            };
+            drop(guard);
+            if stream.write_all(text.as_bytes()).is_err() {
+                break;
+            }
+        }
+    }
+    Ok(())
+}

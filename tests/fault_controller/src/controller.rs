@@ -1,0 +1,445 @@
+// SPDX-License-Identifier: MIT
+
+//! The controller: what a register access sets off, and how commands travel from a submission queue
+//! to a completion.
+//!
+//! One thread at a time works on it. It waits for nothing: what shall happen later is put in
+//! [`Later`] and done by [`Controller::tick`]. Admin commands are in `admin`, those of the NVM Command
+//! Set in `io`; each step asks [`Faults`] whether to misbehave and tells [`Judge`] what the host did.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use nvme_proto::command::Command;
+use nvme_proto::completion::Completion;
+use nvme_proto::register::{offset, Aqa, Cap, Cc};
+use nvme_proto::status::Status;
+use zerocopy::IntoBytes as _;
+
+use crate::fault::{Faults, Fired, Hook, Occasion};
+use crate::judge::Judge;
+use crate::later::Later;
+use crate::log::Log;
+use crate::memory::Memory;
+use crate::namespace::Namespace;
+use crate::pci::DOORBELLS_END;
+use crate::queue::{CompletionQueue, SubmissionQueue};
+use crate::registers::Registers;
+use crate::settings::Settings;
+
+/// Whom the controller's interrupts reach.
+pub trait Wires: Send {
+    /// Sends the message of a vector.
+    fn raise(&mut self, vector: u16);
+}
+
+/// What the controller answers to a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Dwords 0 and 1 of the completion.
+    pub result: u64,
+    /// Its status.
+    pub status: Status,
+}
+
+impl Answer {
+    /// Success without a result.
+    pub const DONE: Self = Self::with(0);
+
+    /// Success with a result.
+    pub const fn with(result: u64) -> Self {
+        Self {
+            result,
+            status: Status::SUCCESS,
+        }
+    }
+
+    /// An error that a retry would not change.
+    pub const fn refused(status: Status) -> Self {
+        Self {
+            result: 0,
+            status: status.without_retry(),
+        }
+    }
+}
+
+/// A command that was taken from its queue.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken {
+    /// Its submission queue.
+    pub sqid: u16,
+    /// The command.
+    pub command: Command,
+}
+
+impl Taken {
+    /// What the grammar of faults can ask of it.
+    pub fn occasion(&self) -> Occasion {
+        Occasion {
+            queue: Some(self.sqid),
+            opcode: Some(self.command.opcode),
+            nsid: Some(self.command.nsid.get()),
+            ..Occasion::default()
+        }
+    }
+}
+
+/// The controller.
+pub struct Controller {
+    /// What it was started with.
+    pub settings: Settings,
+    /// Its registers.
+    pub registers: Registers,
+    /// The host's memory.
+    pub memory: Memory,
+    /// Its interrupts.
+    pub wires: Box<dyn Wires>,
+    /// The submission queues by their identifiers.
+    pub submission: BTreeMap<u16, SubmissionQueue>,
+    /// The completion queues by their identifiers.
+    pub completion: BTreeMap<u16, CompletionQueue>,
+    /// The namespaces, all attached.
+    pub namespaces: BTreeMap<u32, Namespace>,
+    /// What admin commands keep.
+    pub admin: crate::admin::State,
+    /// What is to happen later.
+    pub later: Later,
+    /// Who looks at what the host does.
+    pub judge: Judge,
+    /// What is to go wrong.
+    pub faults: Faults,
+    /// What is written for people and for the runner.
+    pub log: Log,
+}
+
+impl Controller {
+    /// A controller that nobody has enabled.
+    pub fn new(settings: Settings, wires: Box<dyn Wires>, log: Log) -> Self {
+        let mut this = Self {
+            registers: settings.registers(),
+            settings,
+            memory: Memory::default(),
+            wires,
+            submission: BTreeMap::new(),
+            completion: BTreeMap::new(),
+            namespaces: BTreeMap::new(),
+            admin: crate::admin::State::default(),
+            later: Later::default(),
+            judge: Judge::default(),
+            faults: Faults::default(),
+            log,
+        };
+        this.reset();
+        this
+    }
+
+    /// The time since the start.
+    pub fn now(&self) -> Duration {
+        self.log.now()
+    }
+
+    /// Whether a fault is to happen here; it is logged and counted as done.
+    pub fn fault(&mut self, hook: Hook, occasion: &Occasion) -> Option<Fired> {
+        let fired = self.faults.at(hook, occasion, self.log.now())?;
+        self.log.line("fault", &format!("{fired} at {occasion}"));
+        Some(fired)
+    }
+
+    /// Does what is due. Tells when to call again.
+    pub fn tick(&mut self) -> Option<Duration> {
+        while let Some(deed) = self.later.due(self.log.now()) {
+            deed(self);
+        }
+        self.tell();
+        self.later.next()
+    }
+
+    /// Back to how the power came on, but for the namespaces: function-level reset.
+    pub fn power_on(&mut self) {
+        self.reset();
+        self.registers = self.settings.registers();
+    }
+
+    /// A controller level reset (Base 3.7.2): queues and what was in flight are gone.
+    pub fn reset(&mut self) {
+        self.submission.clear();
+        self.completion.clear();
+        self.later.clear();
+        self.admin = crate::admin::State::new(&self.settings);
+        self.judge.reset();
+    }
+
+    /// A read of the registers.
+    pub fn read(&mut self, at: usize, bytes: &mut [u8]) {
+        self.registers.read(at, bytes);
+        let occasion = Occasion {
+            offset: Some(at),
+            ..Occasion::default()
+        };
+        self.judge.register_read(at, bytes.len());
+        if let Some(fired) = self.fault(Hook::RegisterRead, &occasion) {
+            self.register_fault(fired, at, bytes);
+        }
+        self.tell();
+    }
+
+    /// A write to the registers or the doorbells.
+    pub fn write(&mut self, at: usize, bytes: &[u8]) {
+        if (offset::DOORBELLS..DOORBELLS_END).contains(&at) {
+            self.doorbell(at, bytes);
+        } else {
+            let occasion = Occasion {
+                offset: Some(at),
+                ..Occasion::default()
+            };
+            self.judge
+                .register_written(&self.registers, at, bytes, &mut self.log);
+            match self.fault(Hook::RegisterWrite, &occasion) {
+                Some(fired) => self.register_write_fault(fired, at, bytes),
+                None => self.register_write(at, bytes),
+            }
+        }
+        self.tell();
+    }
+
+    /// A register write as a controller that works takes it.
+    pub fn register_write(&mut self, at: usize, bytes: &[u8]) {
+        let before = Cc::from_raw(self.registers.cc);
+        self.registers.write(at, bytes);
+        if at != offset::CC {
+            return;
+        }
+        let after = Cc::from_raw(self.registers.cc);
+        match (before.en(), after.en()) {
+            (false, true) => self.later(self.settings.ready_time, Self::enable),
+            (true, false) => {
+                self.reset();
+                self.registers.cc = after.raw();
+                self.later(self.settings.ready_time, |this| this.registers.csts &= !1);
+            }
+            _ => {}
+        }
+        if before.shn() != after.shn() {
+            self.registers.csts &= !0xc;
+            if after.shn() != 0 {
+                self.registers.csts |= 1 << 2;
+                self.later(self.settings.ready_time, |this| {
+                    this.registers.csts = (this.registers.csts & !0xc) | (2 << 2);
+                });
+            }
+        }
+    }
+
+    /// CC.EN was set: the admin queues begin to live and CSTS.RDY follows.
+    fn enable(&mut self) {
+        let aqa = Aqa::from_raw(self.registers.aqa);
+        let (asq, acq) = (self.registers.asq, self.registers.acq);
+        let entries = u32::from(aqa.asqs_entries());
+        self.submission
+            .insert(0, SubmissionQueue::new(0, asq, entries, 0));
+        let entries = u32::from(aqa.acqs_entries());
+        self.completion
+            .insert(0, CompletionQueue::new(0, acq, entries, Some(0)));
+        let occasion = Occasion::default();
+        match self.fault(Hook::Enable, &occasion) {
+            Some(fired) => self.enable_fault(fired),
+            None => self.registers.csts |= 1,
+        }
+    }
+
+    /// Does something after `wait`; at once if that is zero.
+    pub fn later(&mut self, wait: Duration, deed: impl FnOnce(&mut Self) + Send + 'static) {
+        if wait.is_zero() {
+            deed(self);
+        } else {
+            self.later.push(self.log.now() + wait, Box::new(deed));
+        }
+    }
+
+    fn doorbell(&mut self, at: usize, bytes: &[u8]) {
+        let stride = Cap::from_raw(self.registers.cap).doorbell_stride();
+        let index = (at - offset::DOORBELLS) / stride;
+        let value = bytes
+            .iter()
+            .rev()
+            .fold(0u32, |sum, byte| (sum << 8) | u32::from(*byte));
+        let (qid, completion) = ((index / 2) as u16, index % 2 == 1);
+        let aligned = (at - offset::DOORBELLS) % stride == 0 && bytes.len() == 4;
+        let queues = (&self.submission, &self.completion);
+        if !self
+            .judge
+            .doorbell(queues, qid, completion, value, aligned, &mut self.log)
+        {
+            return;
+        }
+        let occasion = Occasion {
+            queue: Some(qid),
+            offset: Some(at),
+            ..Occasion::default()
+        };
+        if let Some(fired) = self.fault(Hook::Doorbell, &occasion) {
+            self.doorbell_fault(fired, qid, completion, value);
+        } else if completion {
+            self.consumed(qid, value);
+        } else {
+            self.submitted(qid, value);
+        }
+    }
+
+    /// The host has consumed a completion queue's entries up to `head`.
+    pub fn consumed(&mut self, cqid: u16, head: u32) {
+        let Some(queue) = self.completion.get_mut(&cqid) else {
+            return;
+        };
+        queue.head = head % queue.entries;
+        while let Some(queue) = self.completion.get_mut(&cqid) {
+            if queue.is_full() {
+                break;
+            }
+            let Some(entry) = queue.waiting.pop_front() else {
+                break;
+            };
+            self.store(cqid, entry);
+        }
+        let occasion = Occasion {
+            queue: Some(cqid),
+            ..Occasion::default()
+        };
+        if let Some(fired) = self.fault(Hook::Consumed, &occasion) {
+            self.consumed_fault(fired, cqid);
+        }
+    }
+
+    /// The host has submitted a submission queue's commands up to `tail`.
+    pub fn submitted(&mut self, sqid: u16, tail: u32) {
+        if let Some(queue) = self.submission.get_mut(&sqid) {
+            queue.tail = tail % queue.entries;
+        }
+        self.drain(sqid);
+        self.drain_shadow(sqid);
+    }
+
+    /// Takes and executes what a submission queue holds.
+    pub fn drain(&mut self, sqid: u16) {
+        if self.registers.csts & 0x3 != 1 {
+            return;
+        }
+        while let Some((slot, address)) = self
+            .submission
+            .get_mut(&sqid)
+            .and_then(SubmissionQueue::take)
+        {
+            let mut command = Command::default();
+            if let Err(fault) = self.memory.read(address, command.as_mut_bytes()) {
+                self.judge.dma(&fault, "a submission queue", &mut self.log);
+                self.registers.csts |= 2;
+                return;
+            }
+            let taken = Taken { sqid, command };
+            self.judge.taken(&taken, slot, &mut self.log);
+            match self.fault(Hook::Command, &taken.occasion()) {
+                Some(fired) => self.command_fault(fired, taken),
+                None => self.carry_out(taken),
+            }
+        }
+    }
+
+    /// Executes a command and completes it, unless it stays outstanding.
+    pub fn carry_out(&mut self, taken: Taken) {
+        let answer = if taken.sqid == 0 {
+            self.admin_command(&taken)
+        } else {
+            Some(self.io_command(&taken))
+        };
+        if let Some(answer) = answer {
+            self.answer(&taken, answer);
+        }
+    }
+
+    /// Completes a command.
+    pub fn answer(&mut self, taken: &Taken, answer: Answer) {
+        let entry = self.entry(taken, answer);
+        match self.fault(Hook::Completion, &taken.occasion()) {
+            Some(fired) => self.completion_fault(fired, *taken, entry),
+            None => self.post_for(taken.sqid, entry),
+        }
+    }
+
+    /// The completion queue entry for a command. Its phase is set where it is stored.
+    pub fn entry(&self, taken: &Taken, answer: Answer) -> Completion {
+        let head = self.submission.get(&taken.sqid).map_or(0, |sq| sq.head);
+        Completion {
+            result: answer.result,
+            sq_head: head as u16,
+            sq_id: taken.sqid,
+            cid: taken.command.cid.get(),
+            status: answer.status,
+            phase: false,
+        }
+    }
+
+    /// Posts an entry to the completion queue of `sqid`.
+    pub fn post_for(&mut self, sqid: u16, entry: Completion) {
+        if let Some(cqid) = self.submission.get(&sqid).map(|queue| queue.cqid) {
+            self.post(cqid, entry);
+        }
+    }
+
+    /// Posts an entry, or keeps it until there is room.
+    pub fn post(&mut self, cqid: u16, entry: Completion) {
+        let Some(queue) = self.completion.get_mut(&cqid) else {
+            return;
+        };
+        if queue.is_full() || !queue.waiting.is_empty() {
+            queue.waiting.push_back(entry);
+        } else {
+            self.store(cqid, entry);
+        }
+    }
+
+    /// Writes an entry into the next slot, whether or not there is room.
+    pub fn store(&mut self, cqid: u16, entry: Completion) {
+        let Some(queue) = self.completion.get_mut(&cqid) else {
+            return;
+        };
+        let (address, phase) = queue.advance();
+        queue.untold = true;
+        self.store_at(address, Completion { phase, ..entry });
+        self.judge.completed(entry.sq_id, entry.cid);
+    }
+
+    /// Writes an entry to an address: the half with the phase tag last.
+    pub fn store_at(&mut self, address: u64, entry: Completion) {
+        let [first, second] = entry.to_words();
+        let stored = self
+            .memory
+            .store64(address, first)
+            .and_then(|()| self.memory.store64(address + 8, second));
+        if let Err(fault) = stored {
+            self.judge.dma(&fault, "a completion queue", &mut self.log);
+            self.registers.csts |= 2;
+        }
+    }
+
+    /// Interrupts for what was posted since the last time.
+    pub fn tell(&mut self) {
+        let vectors: Vec<(u16, Option<u16>)> = self
+            .completion
+            .values_mut()
+            .filter_map(|queue| {
+                std::mem::take(&mut queue.untold).then_some((queue.id, queue.vector))
+            })
+            .collect();
+        for (cqid, vector) in vectors {
+            let Some(vector) = vector else { continue };
+            let occasion = Occasion {
+                queue: Some(cqid),
+                ..Occasion::default()
+            };
+            match self.fault(Hook::Interrupt, &occasion) {
+                Some(fired) => self.interrupt_fault(fired, vector),
+                None => self.wires.raise(vector),
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+
+//! The command line of the fault controller; see README.md.
+
+use std::error::Error;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use clap::Parser;
+use nvme_fault_controller::admin::identify::PCI_ID;
+use nvme_fault_controller::control;
+use nvme_fault_controller::controller::Controller;
+use nvme_fault_controller::fault::Spec;
+use nvme_fault_controller::log::Log;
+use nvme_fault_controller::namespace::Namespace;
+use nvme_fault_controller::server::{serve, EventFiles, Shared};
+use nvme_fault_controller::settings::Settings;
+
+/// An NVMe controller in userspace that misbehaves on command, and judges its driver.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// The vfio-user socket that QEMU connects to (-device vfio-user-pci)
+    #[arg(long)]
+    socket: PathBuf,
+    /// A socket on which faults are armed and disarmed while the controller runs
+    #[arg(long)]
+    control: Option<PathBuf>,
+    /// Where the log goes (standard output unless told)
+    #[arg(long)]
+    log: Option<PathBuf>,
+    /// A namespace: IMAGE,BYTES,BLOCK; repeat for more
+    #[arg(long = "namespace", value_name = "IMAGE,BYTES,BLOCK", required = true)]
+    namespaces: Vec<String>,
+    /// A fault: KIND[:key=value,...]; repeat for more
+    #[arg(long = "fault", value_name = "SPEC")]
+    faults: Vec<Spec>,
+    /// I/O queue pairs
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..64))]
+    queues: u16,
+    /// The most entries of a queue
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u16).range(2..))]
+    entries: u16,
+    /// MDTS: log2 of the longest transfer in pages of 4096 bytes, 0 for no limit
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u8).range(0..=12))]
+    mdts: u8,
+    /// How long becoming ready, stopping and shutting down take, in milliseconds
+    #[arg(long, default_value_t = 0)]
+    ready_ms: u64,
+    /// What identifiers and all that is random follow from
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
+/// IMAGE,BYTES,BLOCK.
+fn namespace(nsid: u32, text: &str, seed: u64) -> Result<Namespace, Box<dyn Error>> {
+    let wrong = || format!("{text}: not IMAGE,BYTES,BLOCK");
+    let mut parts = text.rsplitn(3, ',');
+    let block: u64 = parts.next().ok_or_else(wrong)?.parse()?;
+    let bytes: u64 = parts.next().ok_or_else(wrong)?.parse()?;
+    let image = parts.next().ok_or_else(wrong)?;
+    let lbads = match block {
+        512 => 9,
+        4096 => 12,
+        _ => return Err(format!("{block}: a block has 512 or 4096 bytes").into()),
+    };
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(Path::new(image))?;
+    Ok(Namespace::new(nsid, bytes, lbads, file, seed)?)
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments = Arguments::parse();
+    let settings = Settings {
+        entries: arguments.entries,
+        queues: arguments.queues,
+        mdts: arguments.mdts,
+        ready_time: Duration::from_millis(arguments.ready_ms),
+        seed: arguments.seed,
+        ..Settings::default()
+    };
+    let sink: Box<dyn Write + Send> = match &arguments.log {
+        Some(path) => Box::new(File::create(path)?),
+        None => Box::new(std::io::stdout()),
+    };
+    let events = EventFiles::default();
+    let mut controller = Controller::new(settings, Box::new(events.clone()), Log::new(sink));
+    for (nsid, text) in (1..).zip(&arguments.namespaces) {
+        let namespace = namespace(nsid, text, arguments.seed)?;
+        controller.namespaces.insert(nsid, namespace);
+    }
+    for spec in arguments.faults {
+        let now = controller.now();
+        controller.faults.arm(spec, now);
+    }
+    let shared = Arc::new(Shared {
+        controller: Arc::new(Mutex::new(controller)),
+        changed: Condvar::new(),
+    });
+    let clock = shared.clone();
+    thread::spawn(move || clock.keep_time());
+    if let Some(path) = arguments.control {
+        let controller = shared.controller.clone();
+        thread::spawn(move || control::serve(&controller, &path));
+    }
+    serve(&arguments.socket, shared, events, PCI_ID)?;
+    Ok(())
+}

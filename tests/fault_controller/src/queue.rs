@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+
+//! Submission and completion queues as the controller keeps them (Base 3.3).
+
+use std::collections::VecDeque;
+
+use nvme_proto::completion::Completion;
+
+/// Bytes of a submission queue entry.
+pub const SQE_BYTES: u64 = 64;
+
+/// Bytes of a completion queue entry.
+pub const CQE_BYTES: u64 = 16;
+
+/// A submission queue.
+#[derive(Clone, Debug)]
+pub struct SubmissionQueue {
+    /// Its identifier; 0 is the admin queue.
+    pub id: u16,
+    /// Where the host keeps it.
+    pub base: u64,
+    /// Its slots.
+    pub entries: u32,
+    /// The queue that its commands complete into.
+    pub cqid: u16,
+    /// The next slot that is read.
+    pub head: u32,
+    /// The slot behind the last command.
+    pub tail: u32,
+}
+
+impl SubmissionQueue {
+    /// An empty queue.
+    pub fn new(id: u16, base: u64, entries: u32, cqid: u16) -> Self {
+        Self {
+            id,
+            base,
+            entries,
+            cqid,
+            head: 0,
+            tail: 0,
+        }
+    }
+
+    /// The slot and the address of the next command, if there is one; it then counts as read.
+    pub fn take(&mut self) -> Option<(u32, u64)> {
+        if self.head == self.tail {
+            return None;
+        }
+        let slot = self.head;
+        self.head = (slot + 1) % self.entries;
+        Some((slot, self.base + u64::from(slot) * SQE_BYTES))
+    }
+}
+
+/// A completion queue.
+#[derive(Clone, Debug)]
+pub struct CompletionQueue {
+    /// Its identifier; 0 is the admin queue.
+    pub id: u16,
+    /// Where the host keeps it.
+    pub base: u64,
+    /// Its slots.
+    pub entries: u32,
+    /// Its interrupt vector, if it has one.
+    pub vector: Option<u16>,
+    /// The slot behind the last that the host has consumed.
+    pub head: u32,
+    /// The slot of the next entry.
+    pub tail: u32,
+    /// The phase tag of the next entry.
+    pub phase: bool,
+    /// What found no room.
+    pub waiting: VecDeque<Completion>,
+    /// Whether entries were written that no interrupt has told of.
+    pub untold: bool,
+}
+
+impl CompletionQueue {
+    /// An empty queue, whose slots the host has zeroed.
+    pub fn new(id: u16, base: u64, entries: u32, vector: Option<u16>) -> Self {
+        Self {
+            id,
+            base,
+            entries,
+            vector,
+            head: 0,
+            tail: 0,
+            phase: true,
+            waiting: VecDeque::new(),
+            untold: false,
+        }
+    }
+
+    /// Entries that the host has not consumed.
+    pub fn unconsumed(&self) -> u32 {
+        (self.tail + self.entries - self.head) % self.entries
+    }
+
+    /// Whether there is no room: one slot stays free.
+    pub fn is_full(&self) -> bool {
+        self.unconsumed() == self.entries - 1
+    }
+
+    /// The address and the phase of the next entry, whether or not there is room; it then counts
+    /// as written.
+    pub fn advance(&mut self) -> (u64, bool) {
+        let place = (self.base + u64::from(self.tail) * CQE_BYTES, self.phase);
+        self.tail = (self.tail + 1) % self.entries;
+        if self.tail == 0 {
+            self.phase = !self.phase;
+        }
+        place
+    }
+}

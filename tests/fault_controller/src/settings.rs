@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+
+//! What the controller is started with.
+
+use std::time::Duration;
+
+use crate::registers::Registers;
+
+/// What the controller is.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The most entries of a queue (MQES + 1).
+    pub entries: u16,
+    /// The most I/O queue pairs that it grants.
+    pub queues: u16,
+    /// NN: the largest identifier that a namespace can have.
+    pub most_namespaces: u32,
+    /// MDTS: log2 of the longest transfer in pages; 0 for no limit.
+    pub mdts: u8,
+    /// How long it takes to become ready, to stop and to shut down.
+    pub ready_time: Duration,
+    /// What identifiers and everything random follow from.
+    pub seed: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            entries: 1024,
+            queues: 16,
+            most_namespaces: 256,
+            mdts: 8,
+            ready_time: Duration::ZERO,
+            seed: 0,
+        }
+    }
+}
+
+impl Settings {
+    /// The registers after power-on: version 2.1, the NVM Command Set, contiguous queues, ready modes
+    /// with CRTO, 30 seconds at most.
+    pub fn registers(&self) -> Registers {
+        const TO: u64 = 60;
+        let cap = u64::from(self.entries.saturating_sub(1)) // MQES
+            | (1 << 16) // CQR
+            | (TO << 24)
+            | (1 << 37) // CSS: NVM
+            | (1 << 59); // CRMS: CRWMS
+        Registers {
+            cap,
+            vs: 0x0002_0100,
+            crto: TO as u32,
+            ..Registers::default()
+        }
+    }
+}
