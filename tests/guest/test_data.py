@@ -87,8 +87,9 @@ def test_lists_of_one_and_two_pages_carry_the_same_data(boot: Boot, new_image: N
         seen = counters(guest)
         print(f"prp_list_room={room}: {seen}")
         assert (seen["prp_lists_of_more_pages"] > 0) == chained
-        # With room for two entries only the shortest lists stay on one page, and none is that short here.
-        assert (seen["prp_lists_of_one_page"] > 0) == (room != 2)
+        # With room for two entries only the shortest lists stay on one page. Whether the rest of a split is ever
+        # that short depends on which of the buffer's pages happen to be neighbours.
+        assert room == 2 or seen["prp_lists_of_one_page"] > 0
         assert_orderly(guest)
         guest.unload()
 
