@@ -2,9 +2,15 @@
 
 //! Admin commands (Base 5).
 
+pub mod events;
 pub mod features;
+pub mod host_memory;
 pub mod identify;
+pub mod logs;
+pub mod power;
 pub mod queues;
+
+use std::collections::VecDeque;
 
 use nvme_proto::command::AdminOpcode;
 use nvme_proto::status::Status;
@@ -17,10 +23,16 @@ use crate::settings::Settings;
 /// What admin commands keep until the next reset.
 #[derive(Default)]
 pub struct State {
-    /// Asynchronous Event Requests that wait for an event.
-    pub events: Vec<Taken>,
-    /// What Set Features keeps: the values by the features' identifiers.
-    pub features: std::collections::BTreeMap<u8, u32>,
+    /// What happened, and the requests that wait for it.
+    pub events: events::Events,
+    /// What Set Features keeps.
+    pub features: features::Features,
+    /// Error Information, newest first.
+    pub errors: logs::ErrorLog,
+    /// Reservation Notification log pages that were not read yet.
+    pub reservation_log: VecDeque<[u8; 64]>,
+    /// Those that there ever were.
+    pub reservation_logs: u64,
 }
 
 impl State {
@@ -28,6 +40,37 @@ impl State {
     pub fn new(_settings: &Settings) -> Self {
         Self::default()
     }
+}
+
+/// Opcodes of admin commands.
+pub mod opcode {
+    use super::{AdminOpcode as Op, Settings};
+
+    /// What the controller executes.
+    pub fn all(settings: &Settings) -> Vec<u8> {
+        let mut all = vec![
+            Op::DeleteIoSq as u8,
+            Op::CreateIoSq as u8,
+            Op::GetLogPage as u8,
+            Op::DeleteIoCq as u8,
+            Op::CreateIoCq as u8,
+            Op::Identify as u8,
+            Op::Abort as u8,
+            Op::SetFeatures as u8,
+            Op::GetFeatures as u8,
+            Op::AsyncEventRequest as u8,
+        ];
+        if settings.shadow {
+            all.push(Op::DoorbellBufferConfig as u8);
+        }
+        all
+    }
+}
+
+/// The number that up to 8 bytes make up, little-endian.
+pub(crate) fn number(bytes: &[u8]) -> u64 {
+    let bytes = bytes.iter().take(8).rev();
+    bytes.fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
 }
 
 /// Asynchronous Event Requests that are taken at once (AERL + 1).
@@ -51,18 +94,20 @@ impl Controller {
         } else if opcode == Op::Identify as u8 {
             self.identify(taken)
         } else if opcode == Op::Abort as u8 {
-            // Nothing that could be aborted waits here: not aborted.
-            Answer::with(1)
+            self.abort(taken)
         } else if opcode == Op::SetFeatures as u8 {
             self.set_features(taken)
         } else if opcode == Op::GetFeatures as u8 {
             self.get_features(taken)
         } else if opcode == Op::AsyncEventRequest as u8 {
-            if self.admin.events.len() < EVENT_REQUESTS {
-                self.admin.events.push(*taken);
+            if self.admin.events.requests.len() < EVENT_REQUESTS {
+                self.admin.events.requests.push_back(*taken);
+                self.send_events();
                 return None;
             }
             Answer::refused(Status::ASYNC_EVENT_LIMIT_EXCEEDED)
+        } else if opcode == Op::DoorbellBufferConfig as u8 && self.settings.shadow {
+            self.doorbell_buffer_config(taken)
         } else {
             Answer::refused(Status::INVALID_OPCODE)
         };
@@ -78,14 +123,26 @@ impl Controller {
         if let Some(fired) = self.fault(Hook::Structure, &occasion) {
             self.structure_fault(fired, taken, &mut bytes);
         }
+        self.hand_out(taken, &bytes)
+    }
+
+    /// Hands bytes to the host, as they are.
+    pub fn hand_out(&mut self, taken: &Taken, bytes: &[u8]) -> Answer {
         let pieces = match data::pieces(&self.memory, &taken.command, bytes.len()) {
             Ok(pieces) => pieces,
             Err(fault) => return self.pointer_fault(taken, fault),
         };
-        match data::scatter(&self.memory, &pieces, &bytes) {
+        match data::scatter(&self.memory, &pieces, bytes) {
             Ok(()) => Answer::DONE,
             Err(fault) => self.pointer_fault(taken, fault.into()),
         }
+    }
+
+    /// Takes `length` bytes from the host; the answer to the command if that is not possible.
+    pub fn take_data(&mut self, taken: &Taken, length: usize) -> Result<Vec<u8>, Answer> {
+        let found = data::pieces(&self.memory, &taken.command, length)
+            .and_then(|pieces| Ok(data::gather(&self.memory, &pieces)?));
+        found.map_err(|fault| self.pointer_fault(taken, fault))
     }
 
     /// The host's data pointer was wrong.
@@ -101,17 +158,5 @@ impl Controller {
             data::PointerFault::SegmentLength(_) => Status::INVALID_SGL_SEGMENT_DESCRIPTOR,
             data::PointerFault::Psdt(_) => Status::INVALID_FIELD,
         })
-    }
-
-    /// Get Log Page (Base 5.1.12): every page is as long as it is asked for, and empty.
-    fn get_log_page(&mut self, taken: &Taken) -> Answer {
-        let command = &taken.command;
-        let dwords = (command.cdw10.get() >> 16) | (command.cdw11.get() << 16);
-        let bytes = (u64::from(dwords) + 1).saturating_mul(4).min(1 << 20) as usize;
-        let lid = (command.cdw10.get() & 0xff) as u8;
-        match lid {
-            0x01..=0x05 => self.give(taken, What::Log(lid), vec![0; bytes]),
-            _ => Answer::refused(Status::INVALID_LOG_PAGE),
-        }
     }
 }

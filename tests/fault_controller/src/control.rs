@@ -5,12 +5,20 @@
 //! - `arm SPEC`: arms a fault; the answer is its number.
 //! - `disarm`: disarms all.
 //! - `status`: armed faults with how often each has happened, and the complaints of the judge.
+//! - `namespace add IMAGE,BYTES,BLOCK[,pi=TYPE]`, `namespace remove NSID`, `namespace resize NSID BYTES`:
+//!   the answer is the namespace's identifier. The host is told by an event, if it has asked for that.
+//! - `event TYPE INFO LOG`: an asynchronous event as it is said.
+//! - `smart warning=BITS temperature=KELVIN spare=PERCENT used=PERCENT`, each optional: the health.
+//! - `reserve NSID HOST VERB KEY [TYPE [OTHER]]`: another host's `register`, `unregister`, `acquire`,
+//!   `preempt` (those with the key OTHER), `release` or `clear`.
+//! - `firmware REVISION MILLISECONDS`: another firmware is activated, and nothing processed meanwhile.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::admin::events;
 use crate::controller::Controller;
 use crate::fault::Spec;
 
@@ -30,7 +38,8 @@ pub fn answer(controller: &mut Controller, line: &str) -> Result<String, String>
             Ok("disarmed".to_owned())
         }
         "status" => Ok(status(controller)),
-        other => Err(format!("{other}: no such command")),
+        other => events::control(controller, other, rest)
+            .unwrap_or_else(|| Err(format!("{other}: no such command"))),
     }
 }
 

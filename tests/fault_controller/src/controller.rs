@@ -102,6 +102,12 @@ pub struct Controller {
     pub namespaces: BTreeMap<u32, Namespace>,
     /// What admin commands keep.
     pub admin: crate::admin::State,
+    /// What outlasts a reset.
+    pub kept: crate::kept::Kept,
+    /// Commands whose completions are held back.
+    pub holding: crate::hold::Holding,
+    /// The shadow doorbells, once the host has given them.
+    pub shadow: Option<crate::shadow::Shadow>,
     /// What is to happen later.
     pub later: Later,
     /// Who looks at what the host does.
@@ -124,6 +130,9 @@ impl Controller {
             completion: BTreeMap::new(),
             namespaces: BTreeMap::new(),
             admin: crate::admin::State::default(),
+            kept: crate::kept::Kept::default(),
+            holding: crate::hold::Holding::default(),
+            shadow: None,
             later: Later::default(),
             judge: Judge::default(),
             faults: Faults::default(),
@@ -165,6 +174,8 @@ impl Controller {
         self.submission.clear();
         self.completion.clear();
         self.later.clear();
+        self.holding.clear();
+        self.shadow = None;
         self.admin = crate::admin::State::new(&self.settings);
         self.judge.reset();
     }
@@ -270,6 +281,12 @@ impl Controller {
             .judge
             .doorbell(queues, qid, completion, value, aligned, &mut self.log)
         {
+            let there = if completion {
+                self.completion.contains_key(&qid)
+            } else {
+                self.submission.contains_key(&qid)
+            };
+            self.doorbell_error(!there);
             return;
         }
         let occasion = Occasion {
@@ -292,6 +309,20 @@ impl Controller {
             return;
         };
         queue.head = head % queue.entries;
+        queue.shadowed = true;
+        self.post_waiting(cqid);
+        self.watch_completions(cqid);
+        let occasion = Occasion {
+            queue: Some(cqid),
+            ..Occasion::default()
+        };
+        if let Some(fired) = self.fault(Hook::Consumed, &occasion) {
+            self.consumed_fault(fired, cqid);
+        }
+    }
+
+    /// Posts what has waited for room, as far as there is some.
+    pub(crate) fn post_waiting(&mut self, cqid: u16) {
         while let Some(queue) = self.completion.get_mut(&cqid) {
             if queue.is_full() {
                 break;
@@ -300,13 +331,6 @@ impl Controller {
                 break;
             };
             self.store(cqid, entry);
-        }
-        let occasion = Occasion {
-            queue: Some(cqid),
-            ..Occasion::default()
-        };
-        if let Some(fired) = self.fault(Hook::Consumed, &occasion) {
-            self.consumed_fault(fired, cqid);
         }
     }
 
@@ -321,7 +345,8 @@ impl Controller {
 
     /// Takes and executes what a submission queue holds.
     pub fn drain(&mut self, sqid: u16) {
-        if self.registers.csts & 0x3 != 1 {
+        // Ready, without a fatal error, and not paused for new firmware (CSTS.PP).
+        if self.registers.csts & 0x23 != 1 {
             return;
         }
         while let Some((slot, address)) = self
@@ -358,6 +383,7 @@ impl Controller {
 
     /// Completes a command.
     pub fn answer(&mut self, taken: &Taken, answer: Answer) {
+        let answer = self.recorded(taken, answer);
         let entry = self.entry(taken, answer);
         match self.fault(Hook::Completion, &taken.occasion()) {
             Some(fired) => self.completion_fault(fired, *taken, entry),
@@ -392,6 +418,7 @@ impl Controller {
         };
         if queue.is_full() || !queue.waiting.is_empty() {
             queue.waiting.push_back(entry);
+            self.watch_completions(cqid);
         } else {
             self.store(cqid, entry);
         }

@@ -5,7 +5,7 @@
 use std::error::Error;
 use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -51,30 +51,18 @@ struct Arguments {
     /// How long becoming ready, stopping and shutting down take, in milliseconds
     #[arg(long, default_value_t = 0)]
     ready_ms: u64,
+    /// Leave Doorbell Buffer Config (shadow doorbells) out
+    #[arg(long)]
+    no_dbcs: bool,
+    /// Leave scatter gather lists out
+    #[arg(long)]
+    no_sgl: bool,
+    /// Leave the volatile write cache out
+    #[arg(long)]
+    no_vwc: bool,
     /// What identifiers and all that is random follow from
     #[arg(long, default_value_t = 0)]
     seed: u64,
-}
-
-/// IMAGE,BYTES,BLOCK.
-fn namespace(nsid: u32, text: &str, seed: u64) -> Result<Namespace, Box<dyn Error>> {
-    let wrong = || format!("{text}: not IMAGE,BYTES,BLOCK");
-    let mut parts = text.rsplitn(3, ',');
-    let block: u64 = parts.next().ok_or_else(wrong)?.parse()?;
-    let bytes: u64 = parts.next().ok_or_else(wrong)?.parse()?;
-    let image = parts.next().ok_or_else(wrong)?;
-    let lbads = match block {
-        512 => 9,
-        4096 => 12,
-        _ => return Err(format!("{block}: a block has 512 or 4096 bytes").into()),
-    };
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(Path::new(image))?;
-    Ok(Namespace::new(nsid, bytes, lbads, file, seed)?)
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -85,6 +73,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         mdts: arguments.mdts,
         ready_time: Duration::from_millis(arguments.ready_ms),
         seed: arguments.seed,
+        shadow: !arguments.no_dbcs,
+        sgl: !arguments.no_sgl,
+        cache: !arguments.no_vwc,
         ..Settings::default()
     };
     let sink: Box<dyn Write + Send> = match &arguments.log {
@@ -94,7 +85,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let events = EventFiles::default();
     let mut controller = Controller::new(settings, Box::new(events.clone()), Log::new(sink));
     for (nsid, text) in (1..).zip(&arguments.namespaces) {
-        let namespace = namespace(nsid, text, arguments.seed)?;
+        let namespace = Namespace::parse(nsid, text, arguments.seed)?;
         controller.namespaces.insert(nsid, namespace);
     }
     for spec in arguments.faults {

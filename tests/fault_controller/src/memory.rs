@@ -133,6 +133,11 @@ impl Memory {
         self.find(address).is_some()
     }
 
+    /// Whether all of `length` bytes from `address` on are mapped for writing.
+    pub fn is_writable(&self, address: u64, length: u64) -> bool {
+        usize::try_from(length).is_ok_and(|length| self.pieces(address, length, true).is_ok())
+    }
+
     /// An address that is mapped, at least `length` bytes of it, and not in `avoid`'s page.
     pub fn another_page(&self, avoid: u64, length: u64) -> Option<u64> {
         let page = u64::from(nvme_proto::PAGE);
@@ -227,5 +232,19 @@ impl Memory {
         let pieces = self.pieces(address, 8, true)?;
         let piece = pieces.first().ok_or(fault)?;
         piece.store(word, 0, Ordering::Release).map_err(|_| fault)
+    }
+
+    /// Writes a little-endian word of 32 bits at once; `address` is a multiple of 4.
+    pub fn store32(&self, address: u64, word: u32) -> Result<(), DmaFault> {
+        let fault = DmaFault {
+            address,
+            length: 4,
+            write: true,
+        };
+        let pieces = self.pieces(address, 4, true)?;
+        let piece = pieces.first().ok_or(fault)?;
+        piece
+            .store(word.to_le(), 0, Ordering::Release)
+            .map_err(|_| fault)
     }
 }

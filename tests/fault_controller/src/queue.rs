@@ -27,6 +27,8 @@ pub struct SubmissionQueue {
     pub head: u32,
     /// The slot behind the last command.
     pub tail: u32,
+    /// Whether its doorbell was rung since there are shadows, so that its shadow counts.
+    pub shadowed: bool,
 }
 
 impl SubmissionQueue {
@@ -39,6 +41,7 @@ impl SubmissionQueue {
             cqid,
             head: 0,
             tail: 0,
+            shadowed: false,
         }
     }
 
@@ -74,6 +77,8 @@ pub struct CompletionQueue {
     pub waiting: VecDeque<Completion>,
     /// Whether entries were written that no interrupt has told of.
     pub untold: bool,
+    /// Whether its doorbell was rung since there are shadows, so that its shadow counts.
+    pub shadowed: bool,
 }
 
 impl CompletionQueue {
@@ -89,6 +94,7 @@ impl CompletionQueue {
             phase: true,
             waiting: VecDeque::new(),
             untold: false,
+            shadowed: false,
         }
     }
 

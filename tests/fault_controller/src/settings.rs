@@ -19,6 +19,12 @@ pub struct Settings {
     pub mdts: u8,
     /// How long it takes to become ready, to stop and to shut down.
     pub ready_time: Duration,
+    /// Whether there are shadow doorbells (OACS: Doorbell Buffer Config).
+    pub shadow: bool,
+    /// Whether I/O commands may have scatter gather lists.
+    pub sgl: bool,
+    /// Whether there is a volatile write cache.
+    pub cache: bool,
     /// What identifiers and everything random follow from.
     pub seed: u64,
 }
@@ -31,12 +37,21 @@ impl Default for Settings {
             most_namespaces: 256,
             mdts: 8,
             ready_time: Duration::ZERO,
+            shadow: true,
+            sgl: true,
+            cache: true,
             seed: 0,
         }
     }
 }
 
 impl Settings {
+    /// The longest transfer of a command in bytes, if there is one.
+    pub fn longest_transfer(&self) -> Option<u64> {
+        let page = u64::from(nvme_proto::PAGE);
+        (self.mdts != 0).then(|| page.checked_shl(self.mdts.into()).unwrap_or(u64::MAX))
+    }
+
     /// The registers after power-on: version 2.1, the NVM Command Set, contiguous queues, ready modes
     /// with CRTO, 30 seconds at most.
     pub fn registers(&self) -> Registers {

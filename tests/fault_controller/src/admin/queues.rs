@@ -52,6 +52,7 @@ impl Controller {
         let base = taken.command.prp1.get();
         self.completion
             .insert(id, CompletionQueue::new(id, base, entries, vector));
+        self.ask_for(id, true, 0);
         Answer::DONE
     }
 
@@ -69,15 +70,18 @@ impl Controller {
         let base = taken.command.prp1.get();
         self.submission
             .insert(id, SubmissionQueue::new(id, base, entries, cqid));
+        self.ask_for(id, false, 0);
         Answer::DONE
     }
 
     /// Delete I/O Submission Queue (PCIe 3.2.4).
     pub(super) fn delete_io_sq(&mut self, taken: &Taken) -> Answer {
         let (id, _) = identity(taken);
-        if id == 0 || self.submission.remove(&id).is_none() {
+        if id == 0 || !self.submission.contains_key(&id) {
             return Answer::refused(Status::INVALID_QUEUE_ID);
         }
+        self.abort_queue(id);
+        self.submission.remove(&id);
         self.judge.queue_deleted(id);
         Answer::DONE
     }
