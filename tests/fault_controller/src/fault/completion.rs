@@ -22,7 +22,7 @@ impl Controller {
             Fault::CompletionLost => {}
             Fault::CompletionLate => {
                 let wait = Duration::from_millis(fired.argument);
-                self.later(wait, move |this| this.post_for(taken.sqid, entry));
+                self.hold(taken, entry, Some(wait));
             }
             Fault::CompletionDuplicate => {
                 self.post_for(taken.sqid, entry);
