@@ -60,6 +60,9 @@ struct Arguments {
     /// Leave the volatile write cache out
     #[arg(long)]
     no_vwc: bool,
+    /// How long the registers say that this may take, in half seconds (CAP.TO, CRTO)
+    #[arg(long, default_value_t = 60)]
+    ready_units: u8,
     /// What identifiers and all that is random follow from
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -72,6 +75,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         queues: arguments.queues,
         mdts: arguments.mdts,
         ready_time: Duration::from_millis(arguments.ready_ms),
+        ready_units: arguments.ready_units,
         seed: arguments.seed,
         shadow: !arguments.no_dbcs,
         sgl: !arguments.no_sgl,

@@ -25,6 +25,8 @@ pub struct Settings {
     pub sgl: bool,
     /// Whether there is a volatile write cache.
     pub cache: bool,
+    /// The time that CAP.TO and CRTO grant for that, in half seconds.
+    pub ready_units: u8,
     /// What identifiers and everything random follow from.
     pub seed: u64,
 }
@@ -40,6 +42,7 @@ impl Default for Settings {
             shadow: true,
             sgl: true,
             cache: true,
+            ready_units: 60,
             seed: 0,
         }
     }
@@ -53,18 +56,17 @@ impl Settings {
     }
 
     /// The registers after power-on: version 2.1, the NVM Command Set, contiguous queues, ready modes
-    /// with CRTO, 30 seconds at most.
+    /// with CRTO.
     pub fn registers(&self) -> Registers {
-        const TO: u64 = 60;
         let cap = u64::from(self.entries.saturating_sub(1)) // MQES
             | (1 << 16) // CQR
-            | (TO << 24)
+            | (u64::from(self.ready_units) << 24) // TO
             | (1 << 37) // CSS: NVM
             | (1 << 59); // CRMS: CRWMS
         Registers {
             cap,
             vs: 0x0002_0100,
-            crto: TO as u32,
+            crto: self.ready_units.into(),
             ..Registers::default()
         }
     }
