@@ -7,32 +7,15 @@ Relies on the C driver for a second opinion: what it makes of the same device.
 from __future__ import annotations
 
 import pathlib
-from typing import Callable, Dict
+from typing import Callable
 
 import pytest
-from harness import Boot, Controller, Guest, Machine, Namespace
+from harness import Boot, Controller, Machine, Namespace
 from harness.observe import MIB, assert_orderly, verified
-from harness.peer import differing, under_the_c_driver
+from harness.peer import OUR_LIMITS, differing, queue, under_the_c_driver
 
 pytestmark = pytest.mark.io_suite
 NewImage = Callable[[str, int], pathlib.Path]
-# Where we differ from the C driver: on purpose (Documentation/limits.md), or because it is not there yet.
-OURS = {
-    # What the IOMMU likes best is where we begin and where the C driver ends.
-    "max_hw_sectors_kb", "write_zeroes_max_bytes", "write_zeroes_unmap_max_bytes", "write_zeroes_unmap_max_hw_bytes",
-    # Not there yet: timeouts.
-    "io_timeout",
-    # Ours speaks of metadata where there is some, and then of one stretch; the C driver's of the controller.
-    "max_integrity_segments",
-    # With SGLs, what our lists have room for; the C driver counts pages as if there were none.
-    "max_segments",
-}
-
-
-def queue(guest: Guest, disk: str) -> Dict[str, str]:
-    """The limits of a disk's queue, by their names in sysfs."""
-    lines = guest.out(f"cd /sys/block/{disk}/queue && grep -s . *").splitlines()
-    return {name: value for name, _, value in (line.partition(":") for line in lines)}
 
 
 def test_each_limit_has_the_devices_value(boot: Boot, new_image: NewImage) -> None:
@@ -59,4 +42,4 @@ def test_limits_are_the_c_drivers_but_where_we_say_so(boot: Boot, new_image: New
     ours = queue(guest, guest.disk())
     with under_the_c_driver(guest):
         theirs = queue(guest, guest.disk())
-    assert differing(ours, theirs) - OURS == set()
+    assert differing(ours, theirs) - OUR_LIMITS == set()

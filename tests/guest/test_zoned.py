@@ -17,9 +17,8 @@ from typing import Callable, Counter, Dict, List
 import pytest
 from harness import Boot, Controller, Guest, Machine, Namespace
 from harness.observe import MIB, Trace, assert_orderly, traced, verified, watch
-from harness.peer import differing, under_the_c_driver
+from harness.peer import OUR_LIMITS, differing, queue, under_the_c_driver
 from rnvme_tool.machine import Option
-from test_limits import OURS, queue
 
 pytestmark = pytest.mark.io_suite
 NewImage = Callable[[str, int], pathlib.Path]
@@ -77,7 +76,7 @@ def test_zones_and_limits_are_the_c_drivers(boot: Boot, new_image: NewImage, blo
     assert {name: ours.get(name) for name in expected} == {name: str(value) for name, value in expected.items()}
     assert our_zones == [Zone(n * 2 * MIB, 2 * MIB, 3 * MIB // 2, 0, "em") for n in range(16)]
     with under_the_c_driver(guest):
-        assert differing(ours, queue(guest, guest.disk())) - OURS == set()
+        assert differing(ours, queue(guest, guest.disk())) - OUR_LIMITS == set()
         assert zones(guest, guest.disk()) == our_zones
 
 
