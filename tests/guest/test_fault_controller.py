@@ -1,21 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0
 """The fault controller without faults is an NVMe controller like any other, for our driver and for the C driver.
 
-Relies on tests/fault_controller, which QEMU reaches over vfio-user.
+Each story is told twice in one guest, by our driver and by the C driver, and the judge must have nothing to say of
+either. Relies on tests/fault_controller, which QEMU reaches over vfio-user.
 """
 
 from __future__ import annotations
 
 import pathlib
-from typing import Callable, Iterator, List, Sequence
+from typing import Callable, Dict, Iterator, List, Sequence
 
 import pytest
-from harness import Boot, Namespace
+from harness import Boot, Guest, Namespace
 from harness.fault_controller import FaultController, reachable
+from harness.observe import MIB, fio, guest_sum, host_sum, seeded, verified
+from harness.peer import OUR_LIMITS, differing, queue, under_the_c_driver
 from rnvme_tool.kernel import Kernel
 
-MIB = 1 << 20
 Start = Callable[..., FaultController]
+NewImage = Callable[[str, int], pathlib.Path]
+ROUNDS = 2
 
 
 @pytest.fixture
@@ -32,16 +36,129 @@ def start(folder: pathlib.Path) -> Iterator[Start]:
         one.close()
 
 
-def test_fio_verifies_on_a_controller_of_our_own(boot: Boot, start: Start, kernel: Kernel,
-                                                 new_image: Callable[[str, int], pathlib.Path]) -> None:
-    controller = start([Namespace(new_image("a", 64 * MIB)), Namespace(new_image("b", 64 * MIB), block=4096)])
+def plugged(boot: Boot, kernel: Kernel, controller: FaultController, disks: int, parameters: str = "") -> Guest:
+    """A guest whose driver has made the controller's disks."""
     guest = boot(machine=reachable(kernel), load=False)
     controller.plug(guest)
-    guest.load()
-    guest.await_disks(2)
-    for nsid in (1, 2):
-        print(guest.out(f"fio --name=a --filename=/dev/{guest.disk(0, nsid)} --rw=randwrite --bs=4k --size=16M "
-                        "--iodepth=32 --ioengine=libaio --direct=1 --verify=crc32c --minimal", 120)[:300])
-    guest.unload()
-    print(controller.status(), controller.lines("judge")[:20])
-    assert controller.status()["complaints"] == 0
+    guest.load(parameters)
+    guest.await_disks(disks)
+    return guest
+
+
+def drivers(guest: Guest, disks: int) -> Iterator[str]:
+    """Our driver, and then the C driver in its place."""
+    yield guest.driver
+    with under_the_c_driver(guest, disks):
+        yield guest.driver
+
+
+def assert_lawful(controller: FaultController) -> None:
+    """The judge has seen nothing that breaks the specification's rules."""
+    print(controller.status())
+    assert controller.lines("judge") == []
+
+
+def test_fio_verifies_on_both_block_sizes_by_page_lists_and_by_sgls(boot: Boot, start: Start, kernel: Kernel,
+                                                                    new_image: NewImage) -> None:
+    images = [new_image("a", 16 * MIB), new_image("b", 16 * MIB)]
+    controller = start([Namespace(images[0]), Namespace(images[1], block=4096)])
+    guest = plugged(boot, kernel, controller, 2)
+    for driver in drivers(guest, 2):
+        for nsid, image in zip((1, 2), images):
+            disk = guest.disk(0, nsid)
+            # From one page to a list that leads on: 512 KiB. Each CPU has a queue.
+            verified(guest, disk, [{"bs": bs, "iodepth": 16, "size": size, "cpus_allowed": cpu}
+                                   for bs, size, cpu in (("4k", "2m", 0), ("20k", "2m", 1), ("512k", "4m", 0))])
+            assert guest_sum(guest, disk) == host_sum(image), f"{driver}: the image is another"
+    assert_lawful(controller)
+
+
+def test_file_system_is_the_same_for_both_drivers(boot: Boot, start: Start, kernel: Kernel,
+                                                  new_image: NewImage) -> None:
+    controller = start([Namespace(new_image("a", 48 * MIB), block=4096)])
+    guest = plugged(boot, kernel, controller, 1)
+    guest.run(f"mkdir /tmp/m && mkfs.ext4 -q /dev/{guest.disk()}", 60)
+    sums: List[str] = []
+    for driver in drivers(guest, 1):
+        device = f"/dev/{guest.disk()}"
+        guest.run(f"mount -t ext4 -o discard {device} /tmp/m")
+        if sums:
+            assert guest.out("cd /tmp/m && sha256sum [0-9]*") == sums[-1], "what the other driver wrote is another"
+        guest.run(f"cd /tmp/m && for n in $(seq 40); do head -c 100000 /dev/urandom >$n; done && rm -f *7 && "
+                  f"echo {driver} >0 && sync -f . ", 60)
+        sums.append(guest.out("cd /tmp/m && sha256sum [0-9]*"))
+        guest.run(f"umount /tmp/m && e2fsck -fn {device} && mount -t ext4 {device} /tmp/m", 60)
+        assert guest.out("cd /tmp/m && sha256sum [0-9]*") == sums[-1]
+        guest.run("umount /tmp/m")
+    assert sums[0] != sums[1]
+    assert_lawful(controller)
+
+
+def test_discarded_and_zeroed_blocks_read_as_zeros(boot: Boot, start: Start, kernel: Kernel,
+                                                   new_image: NewImage) -> None:
+    image = new_image("a", 8 * MIB)
+    controller = start([Namespace(image)])
+    guest = plugged(boot, kernel, controller, 1)
+    for driver in drivers(guest, 1):
+        pattern = seeded(image, seed=21)
+        full = image.stat().st_blocks
+        disk = guest.disk()
+        guest.run(f"blkdiscard -o {MIB} -l {2 * MIB} /dev/{disk} && blkdiscard -z -o {4 * MIB} -l {MIB} /dev/{disk}")
+        assert image.read_bytes() == pattern[:MIB] + bytes(2 * MIB) + pattern[3 * MIB:4 * MIB] + bytes(MIB) + (
+            pattern[5 * MIB:]), driver
+        assert guest_sum(guest, disk) == host_sum(image)
+        assert (full - image.stat().st_blocks) * 512 >= 3 * MIB, f"{driver}: nothing was given back"
+    assert_lawful(controller)
+
+
+def test_every_synchronous_write_is_followed_by_a_flush(boot: Boot, start: Start, kernel: Kernel,
+                                                        new_image: NewImage) -> None:
+    controller = start([Namespace(new_image("a", 8 * MIB))])
+    guest = plugged(boot, kernel, controller, 1)
+    for driver in drivers(guest, 1):
+        controller.tell("disarm")
+        # A fault that does no harm is a witness: it tells that a flush has come.
+        controller.arm("completion-late:opcode=0,arg=1,times=forever")
+        disk = guest.disk()
+        # The writes go by forced unit access as well.
+        assert guest.out(f"cd /sys/block/{disk}/queue && cat write_cache fua").split() == ["write", "back", "1"]
+        guest.run(f"dd if=/dev/urandom of=/dev/{disk} bs=4k count=8 oflag=direct,dsync status=none")
+        synchronous = controller.status()["faults"][0]["fired"]
+        fio(guest, [{"rw": "randwrite", "bs": "4k", "size": "64k", "fsync": 4, "verify": "crc32c"}],
+            filename=f"/dev/{disk}")
+        flushed = controller.status()["faults"][0]["fired"] - synchronous
+        print(f"{driver}: flushes after 8 synchronous writes: {synchronous}, with 4 fsyncs: {flushed}")
+        assert synchronous == 8 and flushed >= 4
+    assert_lawful(controller)
+
+
+def test_disks_are_of_the_same_size_and_limits_for_both_drivers(boot: Boot, start: Start, kernel: Kernel,
+                                                                new_image: NewImage) -> None:
+    controller = start([Namespace(new_image("a", 16 * MIB)), Namespace(new_image("b", 24 * MIB), block=4096)])
+    guest = plugged(boot, kernel, controller, 2)
+    seen: List[List[Dict[str, str]]] = []
+    for driver in drivers(guest, 2):
+        disks = [guest.disk(0, nsid) for nsid in (1, 2)]
+        seen.append([dict(queue(guest, disk), size=guest.out(f"blockdev --getsize64 /dev/{disk}")) for disk in disks])
+        assert [row["size"] for row in seen[-1]] == [str(16 * MIB), str(24 * MIB)], driver
+    for ours, theirs in zip(*seen):
+        assert differing(ours, theirs) - OUR_LIMITS == set()
+    assert_lawful(controller)
+
+
+def test_data_stays_and_io_goes_on_after_the_controller_was_reset(boot: Boot, start: Start, kernel: Kernel,
+                                                                  new_image: NewImage) -> None:
+    image = new_image("a", 8 * MIB)
+    controller = start([Namespace(image)])
+    guest = plugged(boot, kernel, controller, 1)
+    for driver in drivers(guest, 1):
+        for number in range(ROUNDS):
+            seeded(image, seed=number)
+            address = guest.pci_address()
+            guest.run(f"cd /sys/bus/pci/drivers/{driver} && echo {address} >unbind && echo {address} >bind", 60)
+            guest.await_disks(1)
+            disk = guest.disk()
+            assert guest_sum(guest, disk) == host_sum(image)
+            verified(guest, disk, [{"bs": "8k", "iodepth": 8, "size": "1m"}])
+            assert guest_sum(guest, disk) == host_sum(image)
+    assert_lawful(controller)
