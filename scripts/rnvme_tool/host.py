@@ -29,7 +29,7 @@ from .uml import prepare_uml
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = PROJECT / "build"
 # What runs inside the build root; the first two need the terminal.
-INSIDE = ("shell", "gdb", "run", "test", "check", "fuzz", "kunit", "oops", "soak")
+INSIDE = ("shell", "gdb", "run", "test", "check", "fuzz", "kunit", "oops", "soak", "faults")
 INTERACTIVE = INSIDE[:2]
 
 
@@ -221,6 +221,7 @@ COMMANDS: Dict[str, Tuple[Callable[[argparse.Namespace], int], str]] = {
     "run": (_command_inside("run", 2), "boot a guest, load the module, run fio, print a table"),
     "test": (command_test, "run every test, on both kernels"),
     "soak": (_command_inside("soak", 0, NAMES, mistakes=True), "run what make test has no time for; keep the results"),
+    "faults": (_command_inside("faults", 0), "try the driver with a controller that misbehaves"),
     "fuzz": (command_tools, "fuzz the parsers"),
     "kunit": (command_kunit, "run the KUnit suites in User Mode Linux, or in a guest"),
     "gdb": (_command_inside("gdb", 0), "a guest with the module loaded, in gdb"),

@@ -10,6 +10,7 @@ from typing import Callable, Dict
 from . import guest_image
 from .decode import run_oops
 from .inside_check import run_check
+from .inside_faults import run_faults
 from .inside_fuzz import run_fuzz_command
 from .inside_gdb import run_gdb
 from .inside_kunit import run_kunit
@@ -33,4 +34,5 @@ def kunit() -> int:
 
 COMMANDS: Dict[str, Callable[[], int]] = {
     "run": run_demo, "test": run_tests, "shell": run_shell, "check": run_check, "image": make_image,
-    "fuzz": run_fuzz_command, "kunit": kunit, "gdb": run_gdb, "oops": run_oops, "soak": run_soak}
+    "fuzz": run_fuzz_command, "kunit": kunit, "gdb": run_gdb, "oops": run_oops, "soak": run_soak,
+    "faults": run_faults}

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: GPL-2.0
+"""`make faults` without its guests: which faults are tried how, and what is to be said of what was seen.
+
+Relies on the fault controller's own table of kinds (`nvme_fault_controller --kinds`). A kind is tried while
+the driver is being bound or under I/O, as that table says, and with the lines that it says.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+from typing import Any, Dict, List, Mapping, Sequence, Set, Tuple
+
+# When a fault is armed: before the driver is there, or when its disks are.
+START, RUNNING = "start", "running"
+# More lines of the kernel's log than that is a flood.
+FLOOD = 400
+
+SURVIVED, REFUSED, ERRORS = "survived", "refused cleanly", "errors"
+DEAD, JUDGED, SILENT = "dead", "judge complained", "did not fire"
+FLOODED, LOST, HANG, REPORT, GONE = "flood", "data lost", "hang", "report in the log", "machine died"
+UNTRIED = "not tried"
+# What is said in the page of each verdict.
+MEANING = {
+    SURVIVED: "all data was right, and the disks were there to the end",
+    REFUSED: "a disk, or all, did not come up, and came up when the controller was well again and bound anew",
+    ERRORS: "requests ended with errors, or the controller was given up; nothing wrong was read",
+    DEAD: "the controller was well again, and not even a new bind brought the disks back",
+    JUDGED: "all of that was well, but the driver broke a rule of the specification on the way",
+    SILENT: "the fault found no occasion: nothing was tried, which is a failure of the suite",
+    FLOODED: f"more than {FLOOD} lines in the kernel's log",
+    LOST: "a block was read back that is not what was written, and no error said so",
+    HANG: "something did not end in its time; the log has the blocked tasks",
+    REPORT: "the kernel complained: a warning, an oops, a lock that is not right",
+    UNTRIED: "something beside the driver failed",
+    GONE: "the virtual machine ended, and its kernel's log does not say why",
+}
+# Which verdicts are well, by what the table of kinds expects.
+WELL: Dict[str, Set[str]] = {
+    "survives": {SURVIVED},
+    "refuses": {SURVIVED, REFUSED},
+    "errors": {SURVIVED, REFUSED, ERRORS},
+    # What nobody can see may end anywhere where somebody else reads it.
+    "undetectable": {SURVIVED, ERRORS, LOST, REPORT},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A fault and when it is armed."""
+
+    kind: str
+    when: str
+    specs: Tuple[str, ...]
+    expects: str
+
+    @property
+    def name(self) -> str:
+        """As it is called in tables and folders."""
+        return f"{self.kind}@{self.when}"
+
+
+# Without a fault all must be well, or nothing that is said of the others is worth anything.
+CONTROL = Case("none", RUNNING, (), "survives")
+
+
+@dataclasses.dataclass
+class Seen:
+    """What was seen of one case. Texts are empty where there was nothing."""
+
+    wanted: int = 2
+    disks: int = 0
+    fired: int = 0
+    hang: str = ""
+    died: bool = False
+    errors: List[str] = dataclasses.field(default_factory=list)
+    mismatches: List[str] = dataclasses.field(default_factory=list)
+    notes: List[str] = dataclasses.field(default_factory=list)
+    complaints: List[str] = dataclasses.field(default_factory=list)
+    reports: List[str] = dataclasses.field(default_factory=list)
+    lines: int = 0
+    dead: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What is said of a case."""
+
+    name: str
+    expects: str
+    verdict: str
+    note: str
+    seconds: float
+
+    @property
+    def good(self) -> bool:
+        """Whether it is as it should be."""
+        return is_good(self.verdict, self.expects)
+
+    def line(self) -> str:
+        """As it is printed."""
+        mark = " " if self.good else "!"
+        note = f": {self.note}" if self.note else ""
+        return f"  {mark} {self.verdict:17} {self.seconds:6.1f} s  {self.name}{note}"
+
+
+def is_good(verdict: str, expects: str) -> bool:
+    """Whether a verdict is one of those that the table of kinds expects."""
+    return verdict in WELL.get(expects, WELL["survives"])
+
+
+def all_cases(kinds: Sequence[Mapping[str, Any]]) -> List[Case]:
+    """Every kind at both times; the case without a fault first."""
+    return [CONTROL] + [Case(kind["name"], when, tuple(kind["example"].split()), kind["expects"])
+                        for kind in kinds for when in (START, RUNNING)]
+
+
+def choose(kinds: Sequence[Mapping[str, Any]], pattern: str) -> List[Case]:
+    """The cases that a run tries. A pattern with an @ is taken for a case, one without for a kind.
+
+    Without a pattern each kind is tried when its table says, and first a controller without a fault.
+    """
+    patterns = pattern.replace(",", " ").split()
+    usual = {CONTROL.name, *(f"{kind['name']}@{kind['arms']}" for kind in kinds)}
+
+    def picked(case: Case) -> bool:
+        if not patterns:
+            return case.name in usual
+        return any(fnmatch.fnmatchcase(case.name, word) if "@" in word else
+                   case.name in usual and fnmatch.fnmatchcase(case.kind, word) for word in patterns)
+
+    return [case for case in all_cases(kinds) if picked(case)]
+
+
+def judge(case: Case, seen: Seen, seconds: float) -> Outcome:
+    """The verdict: of all that was seen, the worst."""
+    notes = list(seen.notes)
+    silent = seen.fired == 0 and case != CONTROL
+    found = [
+        (seen.reports, REPORT, seen.reports[:1]),
+        (seen.died, GONE, []),
+        (seen.mismatches, LOST, seen.mismatches[:1]),
+        (seen.hang, HANG, [f"{seen.hang} does not end"]),
+        (seen.lines > FLOOD, FLOODED, [f"{seen.lines} lines in the log"]),
+        (silent, SILENT, []),
+        (seen.dead, DEAD, []),
+        (seen.complaints, JUDGED, seen.complaints[:1]),
+        (seen.disks < seen.wanted, REFUSED, [f"{seen.disks} of {seen.wanted} disks"]),
+        (seen.errors, ERRORS, seen.errors[:1]),
+    ]
+    verdicts = [(verdict, own) for there, verdict, own in found if there]
+    verdict = verdicts[0][0] if verdicts else SURVIVED
+    notes = [note for _, own in verdicts for note in own] + notes
+    return Outcome(case.name, case.expects, verdict, "; ".join(notes), seconds)
+
+
+# --- tables --------------------------------------------------------------------
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """How many there are of each verdict, for the end of a run."""
+    counts = {verdict: [one for one in outcomes if one.verdict == verdict] for verdict in MEANING}
+    lines = [f"  {verdict:18} {len(own):3}" for verdict, own in counts.items() if own]
+    bad = [one.line() for one in outcomes if not one.good]
+    return "\n".join([*lines, *(["not as it should be:", *bad] if bad else [])])
+
+
+def page(driver: str, outcomes: Sequence[Outcome], facts: Mapping[str, str]) -> str:
+    """The page of results of one driver."""
+    good = sum(one.good for one in outcomes)
+    rows = [f"| `{one.name}` | {one.verdict} | {one.expects} | {'yes' if one.good else '**no**'} | {_cell(one.note)} |"
+            for one in outcomes]
+    return "\n".join([
+        f"# Faults: the driver {driver}", "",
+        f"Written by `make faults DRIVER={driver}`; [faults.md](../faults.md) tells what it does and what the verdicts "
+        "mean.", "", *(f"- {name}: {value}" for name, value in facts.items()),
+        f"- {good} of {len(outcomes)} as they should be", "",
+        "| fault | verdict | expected | as it should be | note |", "|---|---|---|---|---|", *rows, ""])
+
+
+def read_page(text: str) -> Dict[str, Tuple[str, str]]:
+    """The verdicts of a page, with what is expected, by the names of the cases."""
+    lines = [line for line in text.splitlines() if line.startswith("| `")]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return {row[0].strip("`"): (row[1], row[2]) for row in rows if len(row) >= 3}
+
+
+def side_by_side(pages: Mapping[str, str]) -> str:
+    """The verdicts of several drivers' pages, row by row; those that are not as they should be are bold."""
+    read = {driver: read_page(text) for driver, text in pages.items()}
+    names = list(dict.fromkeys(name for rows in read.values() for name in rows))
+
+    def cell(driver: str, name: str) -> str:
+        verdict, expects = read[driver].get(name, ("", ""))
+        return verdict if not verdict or is_good(verdict, expects) else f"**{verdict}**"
+
+    def expected(name: str) -> str:
+        return next(rows[name][1] for rows in read.values() if name in rows)
+
+    head = ["fault", "expected", *read]
+    rows = [[f"`{name}`", expected(name), *(cell(driver, name) for driver in read)] for name in names]
+    totals = [f"{sum(is_good(*row) for row in rows.values())} of {len(rows)}" for rows in read.values()]
+    rows.append(["as it should be", "", *totals])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, ["---"] * len(head), *rows])
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "/").replace("\n", " ")

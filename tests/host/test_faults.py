@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What `make faults` picks, and what it says of what it saw: never better than it was."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List
+
+import pytest
+from rnvme_tool import faults
+from rnvme_tool.faults import MEANING, Case, Outcome, Seen, choose, judge, page, read_page, side_by_side, table
+
+KINDS: List[Dict[str, Any]] = [
+    {"name": "completion-lost", "arms": "running", "expects": "survives", "example": "completion-lost:nth=20"},
+    {"name": "completion-late", "arms": "running", "expects": "survives", "example": "completion-late:times=3"},
+    {"name": "registers-ones", "arms": "start", "expects": "errors", "example": "registers-ones registers-ones:nth=9"},
+    {"name": "data-misplaced", "arms": "running", "expects": "undetectable", "example": "data-misplaced"},
+]
+CASE = Case("completion-lost", "running", ("completion-lost:nth=20",), "survives")
+
+
+def well() -> Seen:
+    return Seen(disks=2, fired=1)
+
+
+def test_each_kind_is_tried_when_its_table_says() -> None:
+    assert [case.name for case in choose(KINDS, "")] == [
+        "none@running", "completion-lost@running", "completion-late@running", "registers-ones@start",
+        "data-misplaced@running"]
+
+
+@pytest.mark.parametrize("pattern,names", [
+    ("completion-*", ["completion-lost@running", "completion-late@running"]),
+    ("none data-*", ["none@running", "data-misplaced@running"]),
+    ("registers-ones@running", ["registers-ones@running"]),
+    ("completion-lost@*", ["completion-lost@start", "completion-lost@running"]),
+    ("lost", [])])
+def test_pattern_picks_kinds_and_cases(pattern: str, names: List[str]) -> None:
+    assert [case.name for case in choose(KINDS, pattern)] == names
+
+
+def test_lines_of_the_table_are_armed_each_by_itself() -> None:
+    assert choose(KINDS, "registers-*")[0].specs == ("registers-ones", "registers-ones:nth=9")
+
+
+@pytest.mark.parametrize("change,verdict", [
+    (lambda seen: None, "survived"),
+    (lambda seen: seen.errors.append("with the fault: nvme0n1 error 5"), "errors"),
+    (lambda seen: setattr(seen, "disks", 0), "refused cleanly"),
+    (lambda seen: setattr(seen, "dead", True), "dead"),
+    (lambda seen: setattr(seen, "hang", "unload"), "hang"),
+    (lambda seen: setattr(seen, "fired", 0), "did not fire"),
+    (lambda seen: setattr(seen, "died", True), "machine died"),
+    (lambda seen: setattr(seen, "lines", faults.FLOOD + 1), "flood"),
+    (lambda seen: seen.complaints.append("command id 3 is in use twice"), "judge complained"),
+    (lambda seen: seen.mismatches.append("what was acknowledged: nvme0n1"), "data lost"),
+    (lambda seen: seen.reports.append("kasan: slab-out-of-bounds"), "report in the log")])
+def test_what_was_seen_has_its_verdict(change: Callable[[Seen], None], verdict: str) -> None:
+    seen = well()
+    change(seen)
+    outcome = judge(CASE, seen, 1.0)
+    assert outcome.verdict == verdict and verdict in MEANING
+    assert outcome.good == (verdict == "survived"), "a fault that is to be survived bears nothing else"
+
+
+def test_without_a_fault_all_must_be_well_though_none_happened() -> None:
+    seen = Seen(disks=2, fired=0)
+    assert judge(faults.CONTROL, seen, 1.0).good
+    seen.errors.append("with the fault: nvme0n1 error 5")
+    assert not judge(faults.CONTROL, seen, 1.0).good
+
+
+def test_of_several_verdicts_the_worst_is_said_and_the_others_are_noted() -> None:
+    seen = well()
+    seen.errors.append("with the fault: nvme0n1 error 5")
+    seen.hang = "unbind"
+    seen.fired = 0
+    outcome = judge(CASE, seen, 1.0)
+    assert outcome.verdict == "hang"
+    assert "unbind does not end" in outcome.note and "error 5" in outcome.note
+
+
+@pytest.mark.parametrize("expects,good", [
+    ("survives", {"survived"}),
+    ("refuses", {"survived", "refused cleanly"}),
+    ("errors", {"survived", "refused cleanly", "errors"}),
+    ("undetectable", {"survived", "errors", "data lost", "report in the log"})])
+def test_what_is_well_is_what_the_table_of_kinds_expects(expects: str, good: Any) -> None:
+    assert {verdict for verdict in MEANING if faults.is_good(verdict, expects)} == good
+
+
+def outcomes(driver: str) -> List[Outcome]:
+    lost = "survived" if driver == "nvme" else "hang"
+    return [Outcome("completion-lost@running", "survives", lost, "", 10.0),
+            Outcome("data-misplaced@running", "undetectable", "data lost", "a | b\nc", 11.0)]
+
+
+def test_page_reads_back_as_it_was_written() -> None:
+    text = page("rnvme", outcomes("rnvme"), {"commit": "abc"})
+    print(text)
+    assert read_page(text) == {"completion-lost@running": ("hang", "survives"),
+                               "data-misplaced@running": ("data lost", "undetectable")}
+    assert "- commit: abc" in text and "- 1 of 2 as they should be" in text
+
+
+def test_drivers_stand_side_by_side_and_what_is_not_well_stands_out() -> None:
+    text = side_by_side({driver: page(driver, outcomes(driver), {}) for driver in ("nvme", "rnvme")})
+    print(text)
+    assert "| `completion-lost@running` | survives | survived | **hang** |" in text
+    assert "| `data-misplaced@running` | undetectable | data lost | data lost |" in text
+    assert text.splitlines()[-1] == "| as it should be |  | 2 of 2 | 1 of 2 |"
+
+
+def test_summary_counts_verdicts_and_names_what_is_not_well() -> None:
+    text = table(outcomes("rnvme"))
+    print(text)
+    assert "hang" in text and "data lost" in text
+    assert text.count("completion-lost@running") == 1 and "data-misplaced@running" not in text
