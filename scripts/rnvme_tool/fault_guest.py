@@ -32,7 +32,7 @@ MIB = 1 << 20
 IMAGE_BYTES = 16 * MIB
 DISKS = 2
 # What each step may take on the stock kernel, in seconds; the debug kernel has three times as much.
-LOAD, DISKS_UP, FIO, RESET, UNBIND, UNLOAD = 40, 12, 40, 45, 45, 30
+LOAD, DISKS_UP, FIO, RESET, UNBIND, UNLOAD = 40, 12, 30, 40, 40, 30
 # fio's error for a block that is not what was written (EILSEQ).
 MISMATCH = 84
 # The C driver's timeouts, in seconds: what its defaults of 30 and 60 show, these show sooner.
@@ -177,12 +177,11 @@ class Trial:
         if len(disks) < DISKS == self.seen.disks:
             self.seen.errors.append(f"{len(disks)} of {DISKS} disks after the reset")
         if len(disks) < DISKS or not self._useful(disks, wrote):
-            self.seen.notes.append("of use again after a new bind")
             self._bind("bind")
             disks = self._await_disks()
             self.seen.dead = len(disks) < DISKS or not self._useful(disks, wrote)
-            if self.seen.dead:
-                self.seen.notes.pop()
+            if not self.seen.dead and self.seen.disks == DISKS:
+                self.seen.notes.append("of use again after a new bind")
 
     def _useful(self, disks: Dict[str, int], wrote: bool) -> bool:
         there = self.case.when != RUNNING or self._check(disks, BEFORE)

@@ -40,8 +40,8 @@ WELL: Dict[str, Set[str]] = {
     "survives": {SURVIVED},
     "refuses": {SURVIVED, REFUSED},
     "errors": {SURVIVED, REFUSED, ERRORS},
-    # What nobody can see may end anywhere where somebody else reads it.
-    "undetectable": {SURVIVED, ERRORS, LOST, REPORT},
+    # What lies where nobody put it may be anybody's memory.
+    "undetectable": {SURVIVED, ERRORS, LOST, REPORT, HANG, FLOODED, GONE, DEAD},
 }
 
 

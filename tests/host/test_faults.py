@@ -83,7 +83,7 @@ def test_of_several_verdicts_the_worst_is_said_and_the_others_are_noted() -> Non
     ("survives", {"survived"}),
     ("refuses", {"survived", "refused cleanly"}),
     ("errors", {"survived", "refused cleanly", "errors"}),
-    ("undetectable", {"survived", "errors", "data lost", "report in the log"})])
+    ("undetectable", {"survived", "errors", "data lost", "report in the log", "hang", "flood", "machine died", "dead"})])
 def test_what_is_well_is_what_the_table_of_kinds_expects(expects: str, good: Any) -> None:
     assert {verdict for verdict in MEANING if faults.is_good(verdict, expects)} == good
 
