@@ -220,7 +220,8 @@ class Trial:
         except (ValueError, KeyError):
             self.seen.errors.append(f"{name}: fio ended with status {result.status}")
             return False
-        return all([self._job(name, job) for job in jobs])
+        good = [self._job(name, job) for job in jobs]
+        return all(good)
 
     def _job(self, name: str, job: Dict[str, Any]) -> bool:
         error = int(job["error"])

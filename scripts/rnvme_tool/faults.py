@@ -30,7 +30,7 @@ MEANING = {
     SILENT: "the fault found no occasion: nothing was tried, which is a failure of the suite",
     FLOODED: f"more than {FLOOD} lines in the kernel's log",
     LOST: "a block was read back that is not what was written, and no error said so",
-    HANG: "something did not end in its time; the log has the blocked tasks",
+    HANG: "something did not end in its time; hang.txt has the blocked tasks",
     REPORT: "the kernel complained: a warning, an oops, a lock that is not right",
     UNTRIED: "something beside the driver failed",
     GONE: "the virtual machine ended, and its kernel's log does not say why",

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """`make faults`: the driver against a controller that misbehaves, a guest for each fault, two at a time.
 
-FAULT picks kinds (or cases, KIND@start and KIND@running) by patterns, DRIVER the driver, SEED all that is drawn. A line a
-fault, a table, JUnit in build/faults.xml, and what each guest and controller said in build/faults. A run of
+FAULT picks kinds (or cases, KIND@start and KIND@running) by patterns, DRIVER the driver, SEED all that is drawn. A
+line a fault, a table, JUnit in build/faults.xml, and what each guest and controller said in build/faults. A run of
 all kinds on the stock kernel renews Documentation/results/faults-DRIVER.md, and both drivers' verdicts in
 Documentation/faults.md. Documentation/faults.md tells what is done and what the verdicts mean.
 """

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from typing import Any, Callable, Dict, List
 
 import pytest
@@ -83,9 +84,14 @@ def test_of_several_verdicts_the_worst_is_said_and_the_others_are_noted() -> Non
     ("survives", {"survived"}),
     ("refuses", {"survived", "refused cleanly"}),
     ("errors", {"survived", "refused cleanly", "errors"}),
-    ("undetectable", {"survived", "errors", "data lost", "report in the log", "hang", "flood", "machine died", "dead"})])
+    ("undetectable", set(MEANING) - {"did not fire", "not tried", "refused cleanly", "judge complained"})])
 def test_what_is_well_is_what_the_table_of_kinds_expects(expects: str, good: Any) -> None:
     assert {verdict for verdict in MEANING if faults.is_good(verdict, expects)} == good
+
+
+def test_page_for_people_tells_of_each_verdict_what_it_means() -> None:
+    text = (pathlib.Path(__file__).resolve().parents[2] / "Documentation/faults.md").read_text()
+    assert [verdict for verdict, means in MEANING.items() if f"| {verdict} | {means} |" not in text] == []
 
 
 def outcomes(driver: str) -> List[Outcome]:
