@@ -44,9 +44,9 @@ impl Controller {
         let csi = (taken.command.cdw11.get() >> 24) as u8;
         let bytes = if cns == Cns::Controller as u8 {
             self.identify_controller().as_bytes().to_vec()
-        } else if cns == Cns::ActiveNamespaceList as u8 {
-            self.list(nsid)
-        } else if cns == Cns::CsiActiveNamespaceList as u8 && csi == 0 {
+        } else if cns == Cns::ActiveNamespaceList as u8
+            || (cns == Cns::CsiActiveNamespaceList as u8 && csi == 0)
+        {
             self.list(nsid)
         } else if cns == Cns::CsiController as u8 && csi == 0 {
             self.identify_controller_nvm().as_bytes().to_vec()

@@ -28,7 +28,7 @@ impl Controller {
         let to = u64::from(command.cdw10.get()) | (u64::from(command.cdw11.get()) << 32);
         let (cdw12, nsid) = (command.cdw12.get(), command.nsid.get());
         let count = (cdw12 & 0xff) as u8;
-        if cdw12 >> 8 & 0xf != 0 {
+        if (cdw12 >> 8) & 0xf != 0 {
             return Answer::refused(Status::INVALID_FIELD);
         }
         let protected = self.format_of(taken).is_some();

@@ -130,7 +130,7 @@ impl Wanted {
             let word = tuple
                 .iter()
                 .fold(0, |sum, byte| (sum << 8) | u64::from(*byte));
-            let (sum, tag) = ((word >> 48) as u16, (word >> 32 & 0xffff) as u16);
+            let (sum, tag) = ((word >> 48) as u16, ((word >> 32) & 0xffff) as u16);
             let reference = (word & 0xffff_ffff) as u32;
             let opaque = self.kind == OPAQUE_REFERENCE;
             if tag == APPLICATION_ESCAPE && (!opaque || reference == u32::MAX) {

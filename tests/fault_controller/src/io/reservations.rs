@@ -268,7 +268,7 @@ impl Controller {
     /// Reservation Register, Acquire, Release and Report.
     pub(super) fn reservation_command(&mut self, taken: &Taken) -> Answer {
         let cdw10 = taken.command.cdw10.get();
-        let (action, kind) = (cdw10 & 7, (cdw10 >> 8 & 0xff) as u8);
+        let (action, kind) = (cdw10 & 7, ((cdw10 >> 8) & 0xff) as u8);
         let command = taken.command.opcode;
         if command == opcode::RESERVATION_REPORT {
             return self.report(taken);

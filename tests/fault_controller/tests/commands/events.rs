@@ -110,7 +110,7 @@ fn an_event_waits_for_a_request() {
 
 #[test]
 fn an_event_is_masked_until_its_log_page_is_read() {
-    let (mut driver, first) = listening(1 << 8 | 1 << 9 | 0xff);
+    let (mut driver, first) = listening((1 << 8) | (1 << 9) | 0xff);
     let second = request(&mut driver);
     driver.tell("namespace resize 1 524288");
     driver.tell("firmware 9.9 100");

@@ -16,7 +16,7 @@ const GET: u8 = 0x0a;
 const SAVE: u32 = 1 << 31;
 
 fn get(driver: &mut Driver, id: u32, select: u32) -> u32 {
-    let got = driver.send(0, raw(GET, 0, &[id | select << 8]));
+    let got = driver.send(0, raw(GET, 0, &[id | (select << 8)]));
     assert_eq!(got.status, Status::SUCCESS, "feature {id:#x}, {select}");
     got.dw0()
 }
@@ -81,15 +81,18 @@ fn thresholds_and_vectors_have_values_of_their_own() {
     let mut driver = Driver::usual();
     assert_eq!(set(&mut driver, 0x04, 350).status, Status::SUCCESS);
     assert_eq!(
-        set(&mut driver, 0x04, 270 | 1 << 20).status,
+        set(&mut driver, 0x04, 270 | (1 << 20)).status,
         Status::SUCCESS
     );
     let got = driver.send(0, raw(GET, 0, &[0x04, 0]));
     assert_eq!(got.dw0() & 0xffff, 350);
     let got = driver.send(0, raw(GET, 0, &[0x04, 1 << 20]));
     assert_eq!(got.dw0() & 0xffff, 270);
-    assert_eq!(set(&mut driver, 0x09, 3 | 1 << 16).status, Status::SUCCESS);
-    for (vector, value) in [(3, 3 | 1 << 16), (4, 4)] {
+    assert_eq!(
+        set(&mut driver, 0x09, 3 | (1 << 16)).status,
+        Status::SUCCESS
+    );
+    for (vector, value) in [(3, 3 | (1 << 16)), (4, 4)] {
         let got = driver.send(0, raw(GET, 0, &[0x09, vector]));
         assert_eq!(got.dw0(), value, "vector {vector}");
     }
@@ -116,13 +119,13 @@ fn transitions_lead_to_states_that_do_no_work() {
     assert_eq!((id[263], id[265]), (4, 1), "NPSS, APSTA");
     let command = Command::set_features(FeatureId::AutonomousPowerStateTransition, 1);
     let mut table = [0; 256];
-    table[..8].copy_from_slice(&(100u64 << 8 | 3 << 3).to_le_bytes());
+    table[..8].copy_from_slice(&((100u64 << 8) | (3 << 3)).to_le_bytes());
     assert_eq!(driver.hand_over(command, &table).status, Status::SUCCESS);
     let get = Command::get_features(FeatureId::AutonomousPowerStateTransition);
     let (completion, back) = driver.fetch(get, 256);
     assert_eq!((completion.dw0(), back.as_slice()), (1, &table[..]));
     driver.assert_no_complaint();
-    table[..8].copy_from_slice(&(100u64 << 8 | 1 << 3).to_le_bytes());
+    table[..8].copy_from_slice(&((100u64 << 8) | (1 << 3)).to_le_bytes());
     let refused = driver.hand_over(command, &table);
     assert_eq!(code(&refused), Status::INVALID_FIELD, "state 1 does work");
 }

@@ -62,7 +62,7 @@ fn the_format_says_what_there_is() {
     let mut driver = protected(1);
     let id = driver.identify(3, Cns::Namespace);
     assert_eq!((id[26], id[29]), (2, 1), "FLBAS, DPS");
-    assert_eq!(number(&id, 128 + 8, 4), 9 << 16 | 8, "512 and 8 bytes");
+    assert_eq!(number(&id, 128 + 8, 4), (9 << 16) | 8, "512 and 8 bytes");
     let plain = driver.identify(1, Cns::Namespace);
     assert_eq!((plain[26], plain[29]), (0, 0));
 }

@@ -68,7 +68,7 @@ fn another_host_is_kept_out() {
     let other = ask(&mut driver, ACQUIRE, acquire, [0xb, 0]);
     assert_eq!(other, Status::RESERVATION_CONFLICT, "it is held");
     // Preempting the holder's key takes it over.
-    let preempt = EXCLUSIVE_ACCESS << 8 | 1;
+    let preempt = (EXCLUSIVE_ACCESS << 8) | 1;
     assert_eq!(
         ask(&mut driver, ACQUIRE, preempt, [0xb, 0xa]),
         Status::SUCCESS
@@ -137,7 +137,7 @@ fn a_wrong_key_does_nothing() {
             "{opcode:#x} {cdw10:#x}"
         );
     }
-    let ignoring = ask(&mut driver, REGISTER, 1 | 1 << 3, [0xb, 0]);
+    let ignoring = ask(&mut driver, REGISTER, 1 | (1 << 3), [0xb, 0]);
     assert_eq!(ignoring, Status::SUCCESS, "the existing key is ignored");
 }
 

@@ -36,7 +36,7 @@ impl Controller {
                 let table = self.take_data(taken, TRANSITION_BYTES)?;
                 let possible = |word: &[u8]| power::is_target((number(word) >> 3) as u8 & 0x1f);
                 let entries = table.chunks_exact(8).take(power::STATES);
-                let idle = |word: &&[u8]| number(word) >> 8 & 0xff_ffff != 0;
+                let idle = |word: &&[u8]| (number(word) >> 8) & 0xff_ffff != 0;
                 if !entries.filter(idle).all(possible) {
                     return Err(Answer::refused(Status::INVALID_FIELD));
                 }
