@@ -19,8 +19,8 @@ from typing import Dict, List, Tuple
 CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
 MOUNT_POINTS = ("rnvme", "kernel", "debug", "uml", "cache", "dev", "proc", "sys", "tmp")
 PASSED_ON = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
-             "TERM", "COLUMNS", "TESTS", "KERNEL", "TIME", "ROUNDS", "MINUTES", "GROW", "FAULT", "RNVME_DRIVER",
-             "RNVME_SEED", "RNVME_COMMIT", "SOURCE_DATE_EPOCH")
+             "TERM", "COLUMNS", "TESTS", "KERNEL", "TIME", "ROUNDS", "MINUTES", "GROW", "FAULT", "GUESTS",
+             "RNVME_DRIVER", "RNVME_SEED", "RNVME_COMMIT", "SOURCE_DATE_EPOCH")
 
 # Whoever runs this may die in any way: the namespaces, and all in them, die with it.
 CONTAINED = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child"]

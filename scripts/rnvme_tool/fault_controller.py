@@ -7,6 +7,7 @@ Relies on QEMU's vfio-user-pci; the guest's memory must be a file that both proc
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import pathlib
 import re
@@ -26,8 +27,9 @@ BINARY = inside.BUILD / "cargo/release/nvme_fault_controller"
 START_SECONDS = 10.0
 
 
+@functools.cache
 def build() -> pathlib.Path:
-    """The program; Cargo sees to it that it is built once."""
+    """The program, built once in a run: what is changed meanwhile is for the next."""
     done = subprocess.run(["cargo", "build", "--release", "--locked", "--package", "nvme_fault_controller",
                            "--manifest-path", str(inside.PROJECT / "Cargo.toml")],
                           stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)

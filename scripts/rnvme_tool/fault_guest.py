@@ -41,8 +41,21 @@ echo 5 >admin_timeout"""
 MEASURED, MEASURED_SECONDS = FioJob("4 KiB random read, depth 32", "randread", "4k", 32), 3.0
 # Half seconds that the controller says it may take to become ready: 2 s.
 READY_UNITS = 4
-# Where what is written: before the fault, with it, after it.
-BEFORE, DURING, AFTER = "0", "2m", "4m"
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """What fio does with a part of each disk: from where on, how much, in MiB."""
+
+    name: str
+    how: str
+    where: int
+    megabytes: int
+
+
+WRITE_BEFORE, READ_BEFORE = Part("before", "randwrite", 0, 1), Part("what was there before", "read", 0, 1)
+WRITE_DURING, READ_DURING = Part("with the fault", "randwrite", 2, 2), Part("what was acknowledged", "read", 2, 2)
+WRITE_AFTER = Part("after", "randwrite", 4, 1)
 # The usable disks with their block sizes. The C driver keeps disks without a size for namespaces that it cannot use.
 USABLE = """usable() { for d in /sys/block/{driver}*n*; do [ "$(cat $d/size 2>/dev/null || echo 0)" -gt 0 ] &&
 echo ${d##*/} $(cat $d/queue/logical_block_size); done; true; }
@@ -51,16 +64,6 @@ echo ${d##*/} $(cat $d/queue/logical_block_size); done; true; }
 
 class Hang(Exception):
     """A step did not end in its time."""
-
-
-@dataclasses.dataclass
-class _Patience:
-    """How long a step may take on this kernel."""
-
-    factor: float
-
-    def of(self, seconds: float) -> float:
-        return seconds * self.factor
 
 
 class Trial:
@@ -74,7 +77,7 @@ class Trial:
         self.seen = Seen(wanted=DISKS)
         self.address = ""
         self._lines_before = 0
-        self.patience = _Patience(3.0 if guest.kernel.name == DEBUG else 1.0)
+        self.patience = 3.0 if guest.kernel.name == DEBUG else 1.0
         self._usable = USABLE.replace("{driver}", guest.driver)
 
     def run(self) -> None:
@@ -102,13 +105,13 @@ class Trial:
         disks = self._await_disks()
         self.seen.disks = len(disks)
         if self.case.when == RUNNING:
-            if len(disks) < DISKS or not self._write(disks, BEFORE):
+            if len(disks) < DISKS or not self._fio(disks, [WRITE_BEFORE]):
                 raise Failure(f"the driver has no use of the controller before the fault: {self.seen.errors}")
             if self.case == CONTROL:
                 self._measure(disks)
             for spec in self.case.specs:
                 self.controller.arm(spec)
-        wrote = bool(disks) and self._write(disks, DURING)
+        wrote = bool(disks) and self._fio(disks, [WRITE_DURING])
         if disks:
             self._reset()
         if self.controller.running:
@@ -126,7 +129,7 @@ class Trial:
 
     def _step(self, name: str, command: str, seconds: float) -> Result:
         try:
-            result = self.guest.run(command, self.patience.of(seconds), check=False)
+            result = self.guest.run(command, seconds * self.patience, check=False)
         except GuestFailure as failure:
             if not self.guest.running:
                 raise
@@ -154,7 +157,7 @@ class Trial:
         """
         device = f"/sys/bus/pci/devices/{self.address}"
         wait = (f"until [ $(usable | wc -l) -ge {DISKS} ] || [ ! -e {device}/driver ]; do sleep 0.05; done")
-        line = (f"timeout {self.patience.of(DISKS_UP):g} bash -c {shlex.quote(self._usable + wait)}; "
+        line = (f"timeout {DISKS_UP * self.patience:g} bash -c {shlex.quote(self._usable + wait)}; "
                 f"{self._usable}usable")
         found = self._step("disks", line, DISKS_UP + 10).out.split("\n")
         return {name: int(block) for name, block in (row.split() for row in found if row.count(" ") == 1)}
@@ -185,54 +188,47 @@ class Trial:
                 self.seen.notes.append("of use again after a new bind")
 
     def _useful(self, disks: Dict[str, int], wrote: bool) -> bool:
-        there = self.case.when != RUNNING or self._check(disks, BEFORE)
+        """Whether what was acknowledged is there, and more can be written."""
+        parts = [READ_BEFORE] if self.case.when == RUNNING else []
         if wrote and self.seen.disks == DISKS:
-            there = self._check(disks, DURING) and there
-        return self._write(disks, AFTER) and there
+            parts.append(READ_DURING)
+        return self._fio(disks, [*parts, WRITE_AFTER])
 
     # --- data ----------------------------------------------------------------
 
-    def _write(self, disks: Dict[str, int], where: str) -> bool:
-        """Writes, reads back and checks; whether all went well."""
-        return self._fio({BEFORE: "before", DURING: "with the fault", AFTER: "after"}[where], disks,
-                         ["rw=randwrite"], where)
-
-    def _check(self, disks: Dict[str, int], where: str) -> bool:
-        """Whether what was written and acknowledged is there."""
-        return self._fio({BEFORE: "what was there before", DURING: "what was acknowledged"}[where], disks,
-                         ["rw=read"], where)
-
-    def _fio(self, name: str, disks: Dict[str, int], how: List[str], where: str) -> bool:
-        size = "2m" if where == DURING else "1m"
+    def _fio(self, disks: Dict[str, int], parts: List[Part]) -> bool:
+        """Writes or reads parts of the disks, one after the other, and compares; whether all went well."""
         line = ["fio", "--output-format=json", "--ioengine=libaio", "--direct=1", "--thread=1", "--iodepth=16",
-                "--verify=crc32c", "--continue_on_error=io", f"--randseed={self.seed + 1}", f"--offset={where}",
-                f"--size={size}", *(f"--{word}" for word in how)]
-        for disk, block in sorted(disks.items()):
-            # One with page lists, one without.
-            usual = 4096 if disk.endswith("n1") else 16384
-            line += [f"--name={disk}", f"--filename=/dev/{disk}", f"--bs={max(usual, block)}"]
-        result = self._step(name, " ".join(line), FIO)
+                "--verify=crc32c", "--continue_on_error=io", f"--randseed={self.seed + 1}"]
+        for number, part in enumerate(parts):
+            for disk, block in sorted(disks.items()):
+                # One with page lists, one without; the disks of a part at once.
+                usual = 4096 if disk.endswith("n1") else 16384
+                line += [f"--name={number}.{disk}", f"--filename=/dev/{disk}", f"--bs={max(usual, block)}",
+                         f"--rw={part.how}", f"--offset={part.where}m", f"--size={part.megabytes}m",
+                         *(["--stonewall"] if number and disk == min(disks) else [])]
+        result = self._step(parts[-1].name, " ".join(line), FIO)
         text = result.out[result.out.find("{"):] if "{" in result.out else ""
         if result.status != 0:
             with open(self.guest.folder / "fio.txt", "a", encoding="utf-8") as file:
-                file.write(f"{name}: {' '.join(line)}\n{result.err}\n{result.out}\n")
+                file.write(f"{' '.join(line)}\n{result.err}\n{result.out}\n")
         try:
             jobs: List[Dict[str, Any]] = json.loads(text)["jobs"]
         except (ValueError, KeyError):
-            self.seen.errors.append(f"{name}: fio ended with status {result.status}")
+            self.seen.errors.append(f"{parts[-1].name}: fio ended with status {result.status}")
             return False
-        good = [self._job(name, job) for job in jobs]
+        good = [self._job(parts, job) for job in jobs]
         return all(good)
 
-    def _job(self, name: str, job: Dict[str, Any]) -> bool:
-        error = int(job["error"])
+    def _job(self, parts: List[Part], job: Dict[str, Any]) -> bool:
+        number, disk = str(job["jobname"]).split(".", 1)
+        what, error, count = f"{parts[int(number)].name}: {disk}", int(job["error"]), int(job.get("total_err", 0))
         if error == MISMATCH:
-            self.seen.mismatches.append(f"{name}: {job['jobname']} is not what was written")
-        elif error or job.get("total_err"):
-            count = job.get("total_err", 0)
-            self.seen.errors.append(f"{name}: {job['jobname']} error {error or job.get('first_error')}"
+            self.seen.mismatches.append(f"{what} is not what was written")
+        elif error or count:
+            self.seen.errors.append(f"{what} error {error or job.get('first_error')}"
                                     + (f", {count} in all" if count else ""))
-        return not error and not job.get("total_err")
+        return not error and not count
 
     def _measure(self, disks: Dict[str, int]) -> None:
         """How fast the controller is, without a fault."""

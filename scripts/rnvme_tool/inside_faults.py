@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""`make faults`: the driver against a controller that misbehaves, a guest for each fault, two at a time.
+"""`make faults`: the driver against a controller that misbehaves, a guest for each fault, two at a time (GUESTS=n).
 
 FAULT picks kinds (or cases, KIND@start and KIND@running) by patterns, DRIVER the driver, SEED all that is drawn. A
 line a fault, a table, JUnit in build/faults.xml, and what each guest and controller said in build/faults. A run of
@@ -30,6 +30,7 @@ FOLDER = inside.BUILD / "faults"
 PAGE = inside.PROJECT / "Documentation/faults.md"
 RESULTS = inside.PROJECT / "Documentation/results"
 TABLE = re.compile(r"(<!-- verdicts -->\n).*(<!-- end of verdicts -->\n)", re.DOTALL)
+# At once. Most of the time goes with waiting for timeouts, so that a machine that is not busy bears more than CPUs.
 GUESTS = 2
 DRIVERS = ("nvme", "rnvme")
 
@@ -71,7 +72,7 @@ def try_all(cases: List[Case], seed: int) -> List[Outcome]:
         print(outcome.line(), flush=True)
         return outcome
 
-    with concurrent.futures.ThreadPoolExecutor(GUESTS) as pool:
+    with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("GUESTS") or GUESTS)) as pool:
         return list(pool.map(attempt, cases))
 
 
