@@ -13,6 +13,7 @@ from typing import Any, Dict, List, Mapping, Sequence, Set, Tuple
 
 # When a fault is armed: before the driver is there, or when its disks are.
 START, RUNNING = "start", "running"
+LONGEST_NOTE = 150
 # More lines of the kernel's log than that is a flood.
 FLOOD = 400
 
@@ -100,7 +101,7 @@ class Outcome:
     def line(self) -> str:
         """As it is printed."""
         mark = " " if self.good else "!"
-        note = f": {self.note}" if self.note else ""
+        note = f": {shortened(self.note)}" if self.note else ""
         return f"  {mark} {self.verdict:17} {self.seconds:6.1f} s  {self.name}{note}"
 
 
@@ -154,6 +155,11 @@ def judge(case: Case, seen: Seen, seconds: float) -> Outcome:
     return Outcome(case.name, case.expects, verdict, "; ".join(notes), seconds)
 
 
+def shortened(text: str) -> str:
+    """What fits into a line of a table; all of it is in seen.json."""
+    return text if len(text) <= LONGEST_NOTE else text[:LONGEST_NOTE - 3] + "..."
+
+
 # --- tables --------------------------------------------------------------------
 
 
@@ -205,4 +211,4 @@ def side_by_side(pages: Mapping[str, str]) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "/").replace("\n", " ")
+    return shortened(text.replace("|", "/").replace("\n", " "))

@@ -108,6 +108,12 @@ def test_page_reads_back_as_it_was_written() -> None:
     assert "- commit: abc" in text and "- 1 of 2 as they should be" in text
 
 
+def test_long_story_of_the_judges_is_cut_for_the_table() -> None:
+    told = Outcome("completion-lost@running", "survives", "judge complained", "command id 3 " * 50, 1.0)
+    assert len(told.line()) < 220 and "command id 3" in told.line()
+    assert len(page("nvme", [told], {}).splitlines()[-1]) < 250
+
+
 def test_drivers_stand_side_by_side_and_what_is_not_well_stands_out() -> None:
     text = side_by_side({driver: page(driver, outcomes(driver), {}) for driver in ("nvme", "rnvme")})
     print(text)
