@@ -132,6 +132,7 @@ impl Controller {
             Ok(pieces) => pieces,
             Err(fault) => return self.pointer_fault(taken, fault),
         };
+        self.judge_data(taken, &pieces);
         match data::scatter(&self.memory, &pieces, bytes) {
             Ok(()) => Answer::DONE,
             Err(fault) => self.pointer_fault(taken, fault.into()),
@@ -147,15 +148,13 @@ impl Controller {
 
     /// The host's data pointer was wrong.
     pub fn pointer_fault(&mut self, taken: &Taken, fault: data::PointerFault) -> Answer {
-        self.judge.pointer(taken, &fault, &mut self.log);
+        self.judge_pointer(taken, &fault);
         Answer::refused(match fault {
             data::PointerFault::Memory(_) => Status::DATA_TRANSFER_ERROR,
-            data::PointerFault::Offset(..) | data::PointerFault::Unused(_) => {
-                Status::PRP_OFFSET_INVALID
-            }
+            data::PointerFault::Offset(..) => Status::PRP_OFFSET_INVALID,
             data::PointerFault::Descriptor(_) => Status::SGL_DESCRIPTOR_TYPE_INVALID,
             data::PointerFault::Length(..) => Status::DATA_SGL_LENGTH_INVALID,
-            data::PointerFault::SegmentLength(_) => Status::INVALID_SGL_SEGMENT_DESCRIPTOR,
+            data::PointerFault::Segment(..) => Status::INVALID_SGL_SEGMENT_DESCRIPTOR,
             data::PointerFault::Psdt(_) => Status::INVALID_FIELD,
         })
     }

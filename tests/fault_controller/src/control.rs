@@ -4,7 +4,9 @@
 //!
 //! - `arm SPEC`: arms a fault; the answer is its number.
 //! - `disarm`: disarms all.
-//! - `status`: armed faults with how often each has happened, and the complaints of the judge.
+//! - `status`: armed faults with how often each has happened, and the complaints of the judge, all
+//!   and by rule; those that a fault excuses apart.
+//! - `tolerate RULE`: the judge excuses a rule from now on.
 //! - `namespace add IMAGE,BYTES,BLOCK[,pi=TYPE]`, `namespace remove NSID`, `namespace resize NSID BYTES`:
 //!   the answer is the namespace's identifier. The host is told by an event, if it has asked for that.
 //! - `event TYPE INFO LOG`: an asynchronous event as it is said.
@@ -37,6 +39,10 @@ pub fn answer(controller: &mut Controller, line: &str) -> Result<String, String>
             controller.faults.disarm();
             Ok("disarmed".to_owned())
         }
+        "tolerate" => {
+            controller.judge.tolerate(rest)?;
+            Ok(format!("{rest} is tolerated"))
+        }
         "status" => Ok(status(controller)),
         other => events::control(controller, other, rest)
             .unwrap_or_else(|| Err(format!("{other}: no such command"))),
@@ -52,6 +58,8 @@ fn status(controller: &Controller) -> String {
         .collect();
     serde_json::json!({
         "complaints": controller.judge.complaints(),
+        "rules": controller.judge.broken(),
+        "excused": controller.judge.excused(),
         "csts": controller.registers.csts,
         "faults": faults,
     })

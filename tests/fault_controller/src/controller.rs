@@ -17,7 +17,7 @@ use nvme_proto::status::Status;
 use zerocopy::IntoBytes as _;
 
 use crate::fault::{Faults, Fired, Hook, Occasion};
-use crate::judge::Judge;
+use crate::judge::{Doorbell, Judge};
 use crate::later::Later;
 use crate::log::Log;
 use crate::memory::Memory;
@@ -150,6 +150,7 @@ impl Controller {
     /// Whether a fault is to happen here; it is logged and counted as done.
     pub fn fault(&mut self, hook: Hook, occasion: &Occasion) -> Option<Fired> {
         let fired = self.faults.at(hook, occasion, self.log.now())?;
+        self.judge.lied(hook, occasion, &fired);
         self.log.line("fault", &format!("{fired} at {occasion}"));
         Some(fired)
     }
@@ -159,6 +160,7 @@ impl Controller {
         while let Some(deed) = self.later.due(self.log.now()) {
             deed(self);
         }
+        self.judge_time();
         self.tell();
         self.later.next()
     }
@@ -187,7 +189,7 @@ impl Controller {
             offset: Some(at),
             ..Occasion::default()
         };
-        self.judge.register_read(at, bytes.len());
+        self.judge_register_read(at, bytes.len());
         if let Some(fired) = self.fault(Hook::RegisterRead, &occasion) {
             self.register_fault(fired, at, bytes);
         }
@@ -203,8 +205,7 @@ impl Controller {
                 offset: Some(at),
                 ..Occasion::default()
             };
-            self.judge
-                .register_written(&self.registers, at, bytes, &mut self.log);
+            self.judge_register_write(at, bytes);
             match self.fault(Hook::RegisterWrite, &occasion) {
                 Some(fired) => self.register_write_fault(fired, at, bytes),
                 None => self.register_write(at, bytes),
@@ -276,11 +277,13 @@ impl Controller {
             .fold(0u32, |sum, byte| (sum << 8) | u32::from(*byte));
         let (qid, completion) = ((index / 2) as u16, index % 2 == 1);
         let aligned = (at - offset::DOORBELLS) % stride == 0 && bytes.len() == 4;
-        let queues = (&self.submission, &self.completion);
-        if !self
-            .judge
-            .doorbell(queues, qid, completion, value, aligned, &mut self.log)
-        {
+        if !self.judge_doorbell(Doorbell {
+            qid,
+            completion,
+            value,
+            aligned,
+            shadow: false,
+        }) {
             let there = if completion {
                 self.completion.contains_key(&qid)
             } else {
@@ -349,7 +352,7 @@ impl Controller {
         if self.registers.csts & 0x23 != 1 {
             return;
         }
-        while let Some((slot, address)) = self
+        while let Some((_, address)) = self
             .submission
             .get_mut(&sqid)
             .and_then(SubmissionQueue::take)
@@ -361,7 +364,7 @@ impl Controller {
                 return;
             }
             let taken = Taken { sqid, command };
-            self.judge.taken(&taken, slot, &mut self.log);
+            self.judge_command(&taken);
             match self.fault(Hook::Command, &taken.occasion()) {
                 Some(fired) => self.command_fault(fired, taken),
                 None => self.carry_out(taken),
@@ -426,17 +429,18 @@ impl Controller {
 
     /// Writes an entry into the next slot, whether or not there is room.
     pub fn store(&mut self, cqid: u16, entry: Completion) {
+        self.judge_posting(cqid);
         let Some(queue) = self.completion.get_mut(&cqid) else {
             return;
         };
         let (address, phase) = queue.advance();
         queue.untold = true;
         self.store_at(address, Completion { phase, ..entry });
-        self.judge.completed(entry.sq_id, entry.cid);
     }
 
     /// Writes an entry to an address: the half with the phase tag last.
     pub fn store_at(&mut self, address: u64, entry: Completion) {
+        self.judge_posted(&entry);
         let [first, second] = entry.to_words();
         let stored = self
             .memory

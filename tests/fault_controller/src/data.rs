@@ -19,21 +19,47 @@ pub struct Piece {
     pub length: usize,
 }
 
+/// Where in a data pointer an address stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// PRP1.
+    Prp1,
+    /// PRP2, which leads to data.
+    Prp2,
+    /// PRP2, which leads to a list.
+    List,
+    /// An entry of a list, which leads to data.
+    Entry,
+    /// The last entry of a list's page, which leads to the next one.
+    Chain,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Prp1 => "PRP1",
+            Self::Prp2 => "PRP2",
+            Self::List => "PRP2, a list's,",
+            Self::Entry => "a list's entry",
+            Self::Chain => "a list's entry that goes on to the next page",
+        })
+    }
+}
+
 /// How a data pointer breaks the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PointerFault {
-    /// PRP1, or an entry of a queue's or list's, that must not have this offset in its page.
-    Offset(&'static str, u64),
-    /// PRP2 where the data ends in PRP1's page, which must be 0.
-    Unused(u64),
+    /// An address that must not have this offset in its page.
+    Offset(Place, u64),
     /// The memory is not there.
     Memory(DmaFault),
     /// A descriptor of a kind that is not known, or not allowed where it stands.
     Descriptor(u8),
     /// The descriptors describe another number of bytes than the command moves.
     Length(u64, u64),
-    /// A segment's bytes are no multiple of a descriptor, or none.
-    SegmentLength(u32),
+    /// A segment, its address and its bytes: they must not be so, or the list does not end where it
+    /// must.
+    Segment(&'static str, u64, u32),
     /// PSDT says something that this command cannot have.
     Psdt(u8),
 }
@@ -42,9 +68,6 @@ impl fmt::Display for PointerFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Offset(what, value) => write!(f, "{what} {value:#x} has a forbidden offset"),
-            Self::Unused(value) => {
-                write!(f, "PRP2 is {value:#x}, but the data ends in PRP1's page")
-            }
             Self::Memory(fault) => fault.fmt(f),
             Self::Descriptor(kind) => write!(f, "SGL descriptor {kind:#04x} must not stand here"),
             Self::Length(said, moved) => {
@@ -53,7 +76,9 @@ impl fmt::Display for PointerFault {
                     "the SGL describes {said} bytes, the command moves {moved}"
                 )
             }
-            Self::SegmentLength(bytes) => write!(f, "an SGL segment of {bytes} bytes"),
+            Self::Segment(why, address, bytes) => {
+                write!(f, "the SGL segment of {bytes} bytes at {address:#x} {why}")
+            }
             Self::Psdt(bits) => write!(f, "PSDT is {bits:#04b}"),
         }
     }
@@ -84,7 +109,7 @@ const PAGE_BYTES: u64 = PAGE as u64;
 
 fn prp(memory: &Memory, prp1: u64, prp2: u64, length: usize) -> Result<Vec<Piece>, PointerFault> {
     if prp1 % 4 != 0 {
-        return Err(PointerFault::Offset("PRP1", prp1));
+        return Err(PointerFault::Offset(Place::Prp1, prp1));
     }
     let first = (PAGE_BYTES - prp1 % PAGE_BYTES) as usize;
     let mut pieces = vec![Piece {
@@ -97,11 +122,11 @@ fn prp(memory: &Memory, prp1: u64, prp2: u64, length: usize) -> Result<Vec<Piece
         return Ok(pieces);
     }
     if rest <= PAGE as usize {
-        pieces.push(page("PRP2", prp2, rest)?);
+        pieces.push(page(Place::Prp2, prp2, rest)?);
         return Ok(pieces);
     }
     if prp2 % 8 != 0 {
-        return Err(PointerFault::Offset("PRP2, a list's,", prp2));
+        return Err(PointerFault::Offset(Place::List, prp2));
     }
     let mut list = prp2;
     while rest > 0 {
@@ -118,12 +143,12 @@ fn prp(memory: &Memory, prp1: u64, prp2: u64, length: usize) -> Result<Vec<Piece
         let mut entries = bytes.chunks_exact(8).map(word);
         for entry in entries.by_ref().take(here) {
             let now = rest.min(PAGE as usize);
-            pieces.push(page("a list's entry", entry, now)?);
+            pieces.push(page(Place::Entry, entry, now)?);
             rest -= now;
         }
         if let Some(next) = entries.next() {
             if next % PAGE_BYTES != 0 {
-                return Err(PointerFault::Offset("a chained list page", next));
+                return Err(PointerFault::Offset(Place::Chain, next));
             }
             list = next;
         }
@@ -131,9 +156,9 @@ fn prp(memory: &Memory, prp1: u64, prp2: u64, length: usize) -> Result<Vec<Piece
     Ok(pieces)
 }
 
-fn page(what: &'static str, address: u64, length: usize) -> Result<Piece, PointerFault> {
+fn page(place: Place, address: u64, length: usize) -> Result<Piece, PointerFault> {
     if address % PAGE_BYTES != 0 {
-        return Err(PointerFault::Offset(what, address));
+        return Err(PointerFault::Offset(place, address));
     }
     Ok(Piece { address, length })
 }
@@ -145,47 +170,99 @@ fn word(bytes: &[u8]) -> u64 {
         .fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
 }
 
-/// A descriptor as it lies in memory: address, length, kind.
-type Descriptor = (u64, u32, u8);
+/// A descriptor as it lies in memory.
+#[derive(Clone, Copy)]
+struct Descriptor {
+    address: u64,
+    length: u32,
+    kind: u8,
+    /// Whether what is reserved is 0.
+    clean: bool,
+}
 
-fn descriptor(low: u64, high: u64) -> Descriptor {
-    (low, (high & 0xffff_ffff) as u32, (high >> 56) as u8)
+impl Descriptor {
+    fn new(low: u64, high: u64) -> Self {
+        Self {
+            address: low,
+            length: (high & 0xffff_ffff) as u32,
+            kind: (high >> 56) as u8,
+            clean: (high >> 32) & 0xff_ffff == 0,
+        }
+    }
+}
+
+/// Data Block, Segment and Last Segment, each by an address.
+const DATA_BLOCK: u8 = 0x00;
+const SEGMENT: u8 = 0x20;
+const LAST_SEGMENT: u8 = 0x30;
+
+/// The most segments of a list. A list that leads back to itself must end somewhere.
+const MOST_SEGMENTS: usize = 4096;
+
+/// The most bytes of a segment: as many descriptors as the longest transfer has dwords would fit.
+const SEGMENT_BYTES: u32 = 1 << 24;
+
+/// The descriptors of a segment.
+fn segment(memory: &Memory, leads: Descriptor) -> Result<Vec<Descriptor>, PointerFault> {
+    let Descriptor {
+        address,
+        length,
+        kind,
+        ..
+    } = leads;
+    let wrong = |why| PointerFault::Segment(why, address, length);
+    if length == 0 || length % 16 != 0 || length > SEGMENT_BYTES {
+        return Err(wrong("is not made of whole descriptors"));
+    }
+    if address % 8 != 0 {
+        return Err(wrong("does not begin at a multiple of 8"));
+    }
+    let mut raw = vec![0; length as usize];
+    memory.read(address, &mut raw)?;
+    let list: Vec<Descriptor> = raw
+        .chunks_exact(16)
+        .map(|pair| {
+            let (low, high) = pair.split_at(8);
+            Descriptor::new(word(low), word(high))
+        })
+        .collect();
+    let leads_on = |one: &Descriptor| matches!(one.kind, SEGMENT | LAST_SEGMENT);
+    if kind == SEGMENT && !list.last().is_some_and(leads_on) {
+        return Err(wrong("is not the last, and leads to no other"));
+    }
+    if kind == LAST_SEGMENT && list.iter().any(leads_on) {
+        return Err(wrong("is the last, and leads on"));
+    }
+    Ok(list)
 }
 
 fn sgl(memory: &Memory, command: &Command, length: usize) -> Result<Vec<Piece>, PointerFault> {
     let mut pieces = Vec::new();
-    let mut queue = vec![descriptor(command.prp1.get(), command.prp2.get())];
+    let mut list = vec![Descriptor::new(command.prp1.get(), command.prp2.get())];
     let mut described = 0u64;
-    let mut after_last = false;
-    while !queue.is_empty() {
-        let count = queue.len();
-        let mut next = Vec::new();
-        for (index, (address, bytes, kind)) in queue.drain(..).enumerate() {
-            match kind {
-                0x00 => {
-                    described += u64::from(bytes);
-                    let length = bytes as usize;
-                    pieces.push(Piece { address, length });
+    for _ in 0..MOST_SEGMENTS {
+        let count = list.len();
+        let mut next = None;
+        for (index, one) in list.drain(..).enumerate() {
+            match one.kind {
+                _ if !one.clean => return Err(PointerFault::Descriptor(one.kind)),
+                DATA_BLOCK => {
+                    described = described.saturating_add(one.length.into());
+                    pieces.push(Piece {
+                        address: one.address,
+                        length: one.length as usize,
+                    });
                 }
-                // A segment or the last one: only as the last descriptor, and none after the last.
-                0x20 | 0x30 if index + 1 == count && !after_last => {
-                    if bytes == 0 || bytes % 16 != 0 {
-                        return Err(PointerFault::SegmentLength(bytes));
-                    }
-                    let mut raw = vec![0; bytes as usize];
-                    memory.read(address, &mut raw)?;
-                    next = raw
-                        .chunks_exact(16)
-                        .map(|pair| descriptor(word(&pair[..8]), word(&pair[8..])))
-                        .collect();
-                    after_last = kind == 0x30;
-                }
+                SEGMENT | LAST_SEGMENT if index + 1 == count => next = Some(one),
                 other => return Err(PointerFault::Descriptor(other)),
             }
         }
-        queue = next;
+        let Some(leads) = next else {
+            break;
+        };
+        list = segment(memory, leads)?;
     }
-    if described != length as u64 {
+    if described != length as u64 || !list.is_empty() {
         return Err(PointerFault::Length(described, length as u64));
     }
     pieces.retain(|piece| piece.length > 0);

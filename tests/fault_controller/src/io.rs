@@ -182,6 +182,7 @@ impl Controller {
             Ok(pieces) => pieces,
             Err(fault) => return self.pointer_fault(taken, fault),
         };
+        self.judge_data(taken, &pieces);
         let (mut blocks, tuples) = match self.blocks(taken.command.nsid.get(), first, bytes) {
             Ok(both) => both,
             Err(answer) => return answer,
@@ -204,6 +205,7 @@ impl Controller {
             Ok(pieces) => pieces,
             Err(fault) => return self.pointer_fault(taken, fault),
         };
+        self.judge_data(taken, &pieces);
         let fired = self.fault(Hook::Data, &taken.occasion());
         let mut blocks = match data::gather(&self.memory, &pieces) {
             Ok(blocks) => blocks,

@@ -2,125 +2,191 @@
 
 //! The judge: whether the driver keeps the rules, by what the controller sees of it.
 //!
-//! A complaint is a mistake of the driver's: a line in the log, and it fails the run. What a fault of
-//! the controller's could have caused is not held against the driver.
+//! A complaint is a driver's mistake: the rule's name, the section that has it, what was seen, and the
+//! command as a story in the lines below; it fails the run. The rules are in `judge/rules.rs`. What a
+//! fault of the controller's could have caused is excused: `judge/trust.rs`. The judge sees the
+//! controller as it was before it acts on what the host has just done.
+
+mod commands;
+mod features;
+mod fields;
+mod pointers;
+mod queues;
+mod registers;
+mod rings;
+pub mod rules;
+mod shadow;
+mod story;
+mod trust;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::controller::Taken;
-use crate::data::PointerFault;
+use crate::controller::{Controller, Taken};
+use crate::fault::{Fired, Hook, Occasion};
 use crate::log::Log;
 use crate::memory::DmaFault;
-use crate::queue::{CompletionQueue, SubmissionQueue};
-use crate::registers::Registers;
+use rings::Rings;
+use rules::Rule;
+use shadow::Untold;
+use trust::Deceit;
+
+pub(crate) use rings::Doorbell;
+pub use trust::Trust;
+
+/// A rule that was broken, and what was seen.
+type Broken = (&'static Rule, String);
+
+/// Stories in the log for each rule: a driver that never stops breaking one must not fill the disk.
+const STORIES: u64 = 20;
 
 /// What the judge knows, and how often it has complained.
 #[derive(Default)]
 pub struct Judge {
-    complaints: u64,
-    /// Command identifiers in flight: queue and identifier.
-    in_flight: BTreeSet<(u16, u16)>,
+    broken: BTreeMap<&'static str, u64>,
+    excused: BTreeMap<&'static str, u64>,
+    tolerated: BTreeSet<&'static str>,
+    deceit: Deceit,
+    rings: Rings,
+    /// The most blocks that each namespace has had: a driver learns late that one has shrunk.
+    most_blocks: BTreeMap<u32, u64>,
+    /// Tails in the shadow doorbells that the controller was not told of.
+    untold: BTreeMap<u16, Untold>,
+    /// What is to be logged: word and text.
+    lines: Vec<(&'static str, String)>,
 }
 
 impl Judge {
     /// How many complaints there were.
     pub fn complaints(&self) -> u64 {
-        self.complaints
+        self.broken.values().sum()
+    }
+
+    /// The rules that were broken, and how often.
+    pub fn broken(&self) -> &BTreeMap<&'static str, u64> {
+        &self.broken
+    }
+
+    /// The rules that were broken after a lie, or that are tolerated, and how often.
+    pub fn excused(&self) -> &BTreeMap<&'static str, u64> {
+        &self.excused
+    }
+
+    /// Excuses a rule from now on: for what people send past the driver.
+    pub fn tolerate(&mut self, name: &str) -> Result<(), String> {
+        let rule = rules::RULES.iter().find(|rule| rule.name == name);
+        let rule = rule.ok_or_else(|| format!("{name}: no such rule"))?;
+        self.tolerated.insert(rule.name);
+        Ok(())
     }
 
     /// A mistake of the driver's.
-    pub fn complain(&mut self, text: &str, log: &mut Log) {
-        self.complaints += 1;
-        log.line("judge", text);
-    }
-
-    /// The controller was reset: nothing is in flight.
-    pub fn reset(&mut self) {
-        self.in_flight.clear();
-    }
-
-    /// A register is read.
-    pub fn register_read(&mut self, _at: usize, _bytes: usize) {}
-
-    /// A register is written.
-    pub fn register_written(
-        &mut self,
-        _old: &Registers,
-        _at: usize,
-        _bytes: &[u8],
-        _log: &mut Log,
-    ) {
-    }
-
-    /// A doorbell is rung. Tells whether the value can be acted on.
-    pub fn doorbell(
-        &mut self,
-        queues: (
-            &BTreeMap<u16, SubmissionQueue>,
-            &BTreeMap<u16, CompletionQueue>,
-        ),
-        qid: u16,
-        completion: bool,
-        value: u32,
-        aligned: bool,
-        log: &mut Log,
-    ) -> bool {
-        let entries = if completion {
-            queues.1.get(&qid).map(|queue| queue.entries)
-        } else {
-            queues.0.get(&qid).map(|queue| queue.entries)
+    fn complain(&mut self, rule: &'static Rule, seen: &str, story: Vec<String>) {
+        let excuse = match self.deceit.excuse(rule) {
+            _ if self.tolerated.contains(rule.name) => Some("it is tolerated"),
+            other => other,
         };
-        let kind = if completion {
-            "completion"
-        } else {
-            "submission"
+        let counts = match excuse {
+            Some(_) => &mut self.excused,
+            None => &mut self.broken,
         };
-        match entries {
-            Some(entries) if aligned && value < entries => return true,
-            Some(entries) => self.complain(
-                &format!(
-                    "doorbell of {kind} queue {qid} is told {value}, it has {entries} entries"
-                ),
-                log,
-            ),
-            None => self.complain(
-                &format!("doorbell of {kind} queue {qid}, which is not there"),
-                log,
-            ),
+        let count = counts.entry(rule.name).or_default();
+        *count += 1;
+        if *count > STORIES {
+            return;
         }
-        false
+        let head = format!("{} ({}): {seen}", rule.name, rule.section);
+        match excuse {
+            Some(excuse) => {
+                let line = format!("{head}; not held against the driver: {excuse}");
+                self.lines.push(("excused", line));
+            }
+            None => {
+                self.lines.push(("judge", head));
+                let rule = format!("a good driver {}", rule.says);
+                self.lines.push(("story", rule));
+                let story = story.into_iter().map(|line| ("story", line));
+                self.lines.extend(story);
+            }
+        }
+        if *count == STORIES {
+            let line = format!("{}: from now on only counted", rule.name);
+            self.lines.push(("story", line));
+        }
+    }
+
+    fn report(&mut self, log: &mut Log) {
+        for (word, text) in self.lines.drain(..) {
+            log.line(word, &text);
+        }
+    }
+
+    /// The controller was reset: queues and what was in flight are gone.
+    pub fn reset(&mut self) {
+        self.rings = Rings::default();
+        self.untold.clear();
+        self.deceit.reset();
+    }
+
+    /// A fault happens.
+    pub fn lied(&mut self, hook: Hook, occasion: &Occasion, fired: &Fired) {
+        self.deceit.fired(hook, occasion, fired);
+    }
+
+    /// The driver gave an address for a queue, or for doorbells, that is not there.
+    pub fn dma(&mut self, fault: &DmaFault, what: &str, log: &mut Log) {
+        let seen = format!("{what}: {fault}");
+        self.complain(rules::QUEUE_UNMAPPED, &seen, Vec::new());
+        self.report(log);
     }
 
     /// A command was taken from its queue.
-    pub fn taken(&mut self, taken: &Taken, slot: u32, log: &mut Log) {
-        let cid = taken.command.cid.get();
-        if !self.in_flight.insert((taken.sqid, cid)) {
-            let text = format!(
-                "command id {cid} of queue {} is in use twice, slot {slot}: {:?}",
-                taken.sqid, taken.command
-            );
-            self.complain(&text, log);
+    fn taken(&mut self, this: &Controller, taken: &Taken) {
+        let mut broken = Vec::new();
+        broken.extend(self.rings.taken(this, taken));
+        self.remember(this, taken);
+        commands::check(this, taken, &self.most_blocks, &mut broken);
+        self.complain_of(this, taken, broken);
+    }
+
+    /// A command breaks rules.
+    fn complain_of(&mut self, this: &Controller, taken: &Taken, broken: Vec<Broken>) {
+        for (rule, seen) in broken {
+            self.complain(rule, &seen, story::of(this, taken));
         }
     }
 
-    /// An entry with this command id was posted, rightly or as a fault: the driver may use it again.
-    pub fn completed(&mut self, sqid: u16, cid: u16) {
-        self.in_flight.remove(&(sqid, cid));
+    /// What a driver may still believe later.
+    fn remember(&mut self, this: &Controller, taken: &Taken) {
+        // The driver learns of sizes by admin commands.
+        if taken.sqid == 0 {
+            for (nsid, namespace) in &this.namespaces {
+                let most = self.most_blocks.entry(*nsid).or_default();
+                *most = namespace.blocks.max(*most);
+            }
+        }
+    }
+}
+
+impl Controller {
+    /// Asks the judge, who sees all of the controller.
+    fn judged<T>(&mut self, ask: impl FnOnce(&mut Judge, &Self) -> T) -> T {
+        let mut judge = std::mem::take(&mut self.judge);
+        let answer = ask(&mut judge, self);
+        judge.report(&mut self.log);
+        self.judge = judge;
+        answer
     }
 
-    /// A submission queue was deleted.
-    pub fn queue_deleted(&mut self, sqid: u16) {
-        self.in_flight.retain(|&(queue, _)| queue != sqid);
+    /// The driver breaks a rule, by a command if there is one to tell.
+    pub fn complain(&mut self, rule: &'static Rule, seen: &str, taken: Option<&Taken>) {
+        self.judged(|judge, this| {
+            let story = taken.map_or_else(Vec::new, |taken| story::of(this, taken));
+            judge.complain(rule, seen, story);
+        });
     }
 
-    /// A command's data pointer breaks the rules.
-    pub fn pointer(&mut self, taken: &Taken, fault: &PointerFault, log: &mut Log) {
-        let text = format!("{fault}; queue {}: {:?}", taken.sqid, taken.command);
-        self.complain(&text, log);
-    }
-
-    /// The driver gave an address that is not there.
-    pub fn dma(&mut self, fault: &DmaFault, what: &str, log: &mut Log) {
-        self.complain(&format!("{what}: {fault}"), log);
+    /// A command was taken from its queue.
+    pub(crate) fn judge_command(&mut self, taken: &Taken) {
+        self.judged(|judge, this| judge.taken(this, taken));
     }
 }

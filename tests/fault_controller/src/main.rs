@@ -15,6 +15,7 @@ use nvme_fault_controller::admin::identify::PCI_ID;
 use nvme_fault_controller::control;
 use nvme_fault_controller::controller::Controller;
 use nvme_fault_controller::fault::Spec;
+use nvme_fault_controller::judge::rules::RULES;
 use nvme_fault_controller::log::Log;
 use nvme_fault_controller::namespace::Namespace;
 use nvme_fault_controller::server::{serve, EventFiles, Shared};
@@ -25,8 +26,8 @@ use nvme_fault_controller::settings::Settings;
 #[command(version)]
 struct Arguments {
     /// The vfio-user socket that QEMU connects to (-device vfio-user-pci)
-    #[arg(long)]
-    socket: PathBuf,
+    #[arg(long, required_unless_present_any = ["rules"])]
+    socket: Option<PathBuf>,
     /// A socket on which faults are armed and disarmed while the controller runs
     #[arg(long)]
     control: Option<PathBuf>,
@@ -34,8 +35,11 @@ struct Arguments {
     #[arg(long)]
     log: Option<PathBuf>,
     /// A namespace: IMAGE,BYTES,BLOCK; repeat for more
-    #[arg(long = "namespace", value_name = "IMAGE,BYTES,BLOCK", required = true)]
+    #[arg(long = "namespace", value_name = "IMAGE,BYTES,BLOCK")]
     namespaces: Vec<String>,
+    /// Prints the rules of the judge
+    #[arg(long)]
+    rules: bool,
     /// A fault: KIND[:key=value,...]; repeat for more
     #[arg(long = "fault", value_name = "SPEC")]
     faults: Vec<Spec>,
@@ -68,8 +72,26 @@ struct Arguments {
     seed: u64,
 }
 
+fn print_rules() -> Result<(), Box<dyn Error>> {
+    let mut out = std::io::stdout().lock();
+    for rule in RULES {
+        writeln!(
+            out,
+            "{:<22} {:<18} A good driver {}.",
+            rule.name, rule.section, rule.says
+        )?;
+    }
+    Ok(())
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
+    if arguments.rules {
+        print_rules()?;
+    }
+    let Some(socket) = &arguments.socket else {
+        return Ok(());
+    };
     let settings = Settings {
         entries: arguments.entries,
         queues: arguments.queues,
@@ -106,6 +128,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         let controller = shared.controller.clone();
         thread::spawn(move || control::serve(&controller, &path));
     }
-    serve(&arguments.socket, shared, events, PCI_ID)?;
+    serve(socket, shared, events, PCI_ID)?;
     Ok(())
 }

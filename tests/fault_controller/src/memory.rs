@@ -133,9 +133,9 @@ impl Memory {
         self.find(address).is_some()
     }
 
-    /// Whether all of `length` bytes from `address` on are mapped for writing.
-    pub fn is_writable(&self, address: u64, length: u64) -> bool {
-        usize::try_from(length).is_ok_and(|length| self.pieces(address, length, true).is_ok())
+    /// Whether `length` bytes from `address` on are mapped, for writing if so asked.
+    pub fn holds(&self, address: u64, length: u64, write: bool) -> bool {
+        usize::try_from(length).is_ok_and(|length| self.pieces(address, length, write).is_ok())
     }
 
     /// An address that is mapped, at least `length` bytes of it, and not in `avoid`'s page.

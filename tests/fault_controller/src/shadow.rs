@@ -17,6 +17,7 @@ use nvme_proto::shadow::entry_offset;
 use nvme_proto::status::Status;
 
 use crate::controller::{Answer, Controller, Taken};
+use crate::judge::Doorbell;
 
 /// How often a shadow that goes on changing is looked at in one go. Whoever rang waits meanwhile.
 const ROUNDS: usize = 64;
@@ -41,7 +42,7 @@ impl Controller {
         if doorbells % page != 0 || events % page != 0 {
             return Answer::refused(Status::INVALID_FIELD);
         }
-        let mapped = |at| self.memory.is_writable(at, page);
+        let mapped = |at| self.memory.holds(at, page, true);
         if doorbells == events || !mapped(doorbells) || !mapped(events) {
             return Answer::refused(Status::INVALID_FIELD);
         }
@@ -151,8 +152,12 @@ impl Controller {
 
     /// Whether a shadow's value is one that its doorbell could be told.
     fn believes(&mut self, qid: u16, completion: bool, value: u32) -> bool {
-        let queues = (&self.submission, &self.completion);
-        self.judge
-            .doorbell(queues, qid, completion, value, true, &mut self.log)
+        self.judge_doorbell(Doorbell {
+            qid,
+            completion,
+            value,
+            aligned: true,
+            shadow: true,
+        })
     }
 }

@@ -12,6 +12,7 @@ use nvme_proto::status::Status;
 use crate::admin::logs::put;
 use crate::admin::number;
 use crate::controller::{Answer, Controller, Taken};
+use crate::judge::rules;
 
 /// CDW11: Enable Host Memory.
 const ENABLE: u32 = 1;
@@ -134,7 +135,7 @@ impl Controller {
             let overlaps = ranges
                 .iter()
                 .any(|(start, size)| address < start + size && end.is_none_or(|end| *start < end));
-            let mapped = self.memory.is_writable(address, bytes);
+            let mapped = self.memory.holds(address, bytes, true);
             if pages == 0 || address % PAGE != 0 || end.is_none() || overlaps || !mapped {
                 self.host_memory_complaint(&format!(
                     "descriptor {index} has {pages} pages at {address:#x}: none, or not at a \
@@ -194,7 +195,6 @@ impl Controller {
 
     /// The host has lent memory that it must not, or broken the loan.
     fn host_memory_complaint(&mut self, text: &str) {
-        let text = format!("host memory buffer: {text}");
-        self.judge.complain(&text, &mut self.log);
+        self.complain(rules::HOST_MEMORY, text, None);
     }
 }

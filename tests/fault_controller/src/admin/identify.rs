@@ -83,7 +83,8 @@ impl Controller {
         }
     }
 
-    fn identify_controller(&self) -> IdentifyController {
+    /// The controller, as it says it is.
+    pub(crate) fn identify_controller(&self) -> IdentifyController {
         let mut id = IdentifyController::new_zeroed();
         (id.vid, id.ssvid) = (PCI_ID.0.into(), PCI_ID.0.into());
         fill(&mut id.sn, &format!("FAULT{:08x}", self.settings.seed));

@@ -95,6 +95,7 @@ impl Controller {
             Answer::refused(Status::INVALID_QUEUE_DELETION)
         } else {
             self.completion.remove(&id);
+            self.judge.completion_queue_deleted(id);
             Answer::DONE
         }
     }

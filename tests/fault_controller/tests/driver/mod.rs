@@ -281,15 +281,20 @@ impl Driver {
 
     /// Sets the admin queues up and enables the controller. Tells whether it became ready.
     pub(crate) fn enable(&mut self) -> bool {
+        self.set_admin_queues();
+        self.write32(offset::CC, Cc::enabled(12).raw());
+        self.wait_status(|csts| csts.rdy() || csts.is_gone())
+            .is_some_and(|csts| csts.rdy() && !csts.is_gone())
+    }
+
+    /// Tells the controller where the admin queues are.
+    pub(crate) fn set_admin_queues(&mut self) {
         let entries = self.setup.admin_entries;
         let queue = Queue::new(0, entries, &mut self.heap);
         self.write32(offset::AQA, Aqa::new(entries, entries));
         self.write64(offset::ASQ, queue.sq);
         self.write64(offset::ACQ, queue.cq);
         self.queues.insert(0, queue);
-        self.write32(offset::CC, Cc::enabled(12).raw());
-        self.wait_status(|csts| csts.rdy() || csts.is_gone())
-            .is_some_and(|csts| csts.rdy() && !csts.is_gone())
     }
 
     /// The first status that suits, within the time that CAP.TO can name.
