@@ -17,7 +17,7 @@ use nvme_proto::status::Status;
 
 use crate::controller::{Answer, Controller, Taken};
 use crate::data;
-use crate::fault::{Hook, Occasion, What};
+use crate::fault::{Afterwards, Hook, Occasion, What};
 use crate::settings::Settings;
 
 /// What admin commands keep until the next reset.
@@ -120,10 +120,22 @@ impl Controller {
             what: Some(what),
             ..taken.occasion()
         };
-        if let Some(fired) = self.fault(Hook::Structure, &occasion) {
-            self.structure_fault(fired, taken, &mut bytes);
+        let length = bytes.len();
+        let afterwards = match self.fault(Hook::Structure, &occasion) {
+            Some(fired) => self.structure_fault(fired, what, taken, &mut bytes),
+            None => Afterwards::Nothing,
+        };
+        let pieces = match data::pieces(&self.memory, &taken.command, length) {
+            Ok(pieces) => pieces,
+            Err(fault) => return self.pointer_fault(taken, fault),
+        };
+        if let Err(fault) = data::scatter(&self.memory, &pieces, &bytes) {
+            return self.pointer_fault(taken, fault.into());
         }
-        self.hand_out(taken, &bytes)
+        if let Afterwards::Rewrite(lasts) = afterwards {
+            self.rewrite(lasts, pieces, bytes);
+        }
+        Answer::DONE
     }
 
     /// Hands bytes to the host, as they are.

@@ -2,8 +2,9 @@
 
 //! The control socket: a line in, a line out: `ok ...` or `error ...`.
 //!
-//! - `arm SPEC`: arms a fault; the answer is its number.
-//! - `disarm`: disarms all.
+//! - `arm SPEC...`: arms faults, with a space between two; the answer is their numbers.
+//! - `disarm [NUMBER...]`: disarms those, or all; what made the controller gone or stand still ends.
+//! - `kinds`: the names of all kinds of faults.
 //! - `status`: armed faults with how often each has happened, and the complaints of the judge, all
 //!   and by rule; those that a fault excuses apart.
 //! - `tolerate RULE`: the judge excuses a rule from now on.
@@ -22,23 +23,40 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::admin::events;
 use crate::controller::Controller;
-use crate::fault::Spec;
+use crate::fault::{kinds, Spec};
 
 /// Answers one line.
 pub fn answer(controller: &mut Controller, line: &str) -> Result<String, String> {
     let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
     match word {
         "arm" => {
-            let spec: Spec = rest.parse()?;
-            let now = controller.now();
-            let id = controller.faults.arm(spec, now);
-            controller.log.line("armed", &format!("{id} {rest}"));
-            Ok(id.to_string())
+            let specs = rest.split_whitespace().map(str::parse);
+            let specs: Vec<Spec> = specs.collect::<Result<_, _>>()?;
+            if specs.is_empty() {
+                return Err("arm what? KIND[:key=value,...]".to_owned());
+            }
+            let ids = specs.into_iter().map(|spec| controller.arm(spec));
+            Ok(ids.map(|id| id.to_string()).collect::<Vec<_>>().join(" "))
         }
-        "disarm" => {
-            controller.faults.disarm();
+        "disarm" if rest.is_empty() => {
+            controller.disarm();
+            controller.log.line("disarmed", "all");
             Ok("disarmed".to_owned())
         }
+        "disarm" => {
+            for text in rest.split_whitespace() {
+                let id = text.parse().map_err(|error| format!("{text}: {error}"))?;
+                if !controller.faults.disarm_one(id) {
+                    return Err(format!("{id}: no such fault is armed"));
+                }
+                controller.log.line("disarmed", text);
+            }
+            Ok("disarmed".to_owned())
+        }
+        "kinds" => Ok(kinds::all()
+            .map(|kind| kind.name)
+            .collect::<Vec<_>>()
+            .join(" ")),
         "tolerate" => {
             controller.judge.tolerate(rest)?;
             Ok(format!("{rest} is tolerated"))

@@ -16,7 +16,7 @@ use nvme_proto::register::{offset, Aqa, Cap, Cc};
 use nvme_proto::status::Status;
 use zerocopy::IntoBytes as _;
 
-use crate::fault::{Faults, Fired, Hook, Occasion};
+use crate::fault::{Faults, Fired, Hook, Lies, Occasion};
 use crate::judge::{Doorbell, Judge};
 use crate::later::Later;
 use crate::log::Log;
@@ -31,6 +31,11 @@ use crate::settings::Settings;
 pub trait Wires: Send {
     /// Sends the message of a vector.
     fn raise(&mut self, vector: u16);
+
+    /// Ends the process, as a fault.
+    fn end(&mut self, status: i32) {
+        std::process::exit(status);
+    }
 }
 
 /// What the controller answers to a command.
@@ -72,18 +77,6 @@ pub struct Taken {
     pub command: Command,
 }
 
-impl Taken {
-    /// What the grammar of faults can ask of it.
-    pub fn occasion(&self) -> Occasion {
-        Occasion {
-            queue: Some(self.sqid),
-            opcode: Some(self.command.opcode),
-            nsid: Some(self.command.nsid.get()),
-            ..Occasion::default()
-        }
-    }
-}
-
 /// The controller.
 pub struct Controller {
     /// What it was started with.
@@ -114,6 +107,8 @@ pub struct Controller {
     pub judge: Judge,
     /// What is to go wrong.
     pub faults: Faults,
+    /// What faults keep between two occasions.
+    pub lies: Lies,
     /// What is written for people and for the runner.
     pub log: Log,
 }
@@ -123,6 +118,8 @@ impl Controller {
     pub fn new(settings: Settings, wires: Box<dyn Wires>, log: Log) -> Self {
         let mut this = Self {
             registers: settings.registers(),
+            faults: Faults::new(settings.seed),
+            lies: Lies::default(),
             settings,
             memory: Memory::default(),
             wires,
@@ -135,7 +132,6 @@ impl Controller {
             shadow: None,
             later: Later::default(),
             judge: Judge::default(),
-            faults: Faults::default(),
             log,
         };
         this.reset();
@@ -147,16 +143,23 @@ impl Controller {
         self.log.now()
     }
 
-    /// Whether a fault is to happen here; it is logged and counted as done.
+    /// Whether a fault is to happen here; it is logged and counted as done. What can happen anywhere
+    /// is done at once.
     pub fn fault(&mut self, hook: Hook, occasion: &Occasion) -> Option<Fired> {
-        let fired = self.faults.at(hook, occasion, self.log.now())?;
-        self.judge.lied(hook, occasion, &fired);
-        self.log.line("fault", &format!("{fired} at {occasion}"));
-        Some(fired)
+        let happening = self.faults.at(hook, occasion, self.log.now());
+        for fired in happening.deeds.iter().chain(&happening.instead) {
+            self.judge.lied(hook, occasion, fired);
+            self.log.line("fault", &format!("{fired} at {occasion}"));
+        }
+        for fired in happening.deeds {
+            self.deed(fired);
+        }
+        happening.instead
     }
 
     /// Does what is due. Tells when to call again.
     pub fn tick(&mut self) -> Option<Duration> {
+        self.fault(Hook::Time, &Occasion::default());
         while let Some(deed) = self.later.due(self.log.now()) {
             deed(self);
         }
@@ -178,31 +181,42 @@ impl Controller {
         self.later.clear();
         self.holding.clear();
         self.shadow = None;
+        self.lies.reset();
         self.admin = crate::admin::State::new(&self.settings);
         self.judge.reset();
     }
 
     /// A read of the registers.
     pub fn read(&mut self, at: usize, bytes: &mut [u8]) {
+        self.lies.host_moves();
         self.registers.read(at, bytes);
         let occasion = Occasion {
             offset: Some(at),
+            bytes: bytes.len(),
             ..Occasion::default()
         };
         self.judge_register_read(at, bytes.len());
         if let Some(fired) = self.fault(Hook::RegisterRead, &occasion) {
             self.register_fault(fired, at, bytes);
         }
+        if self.lies.gone {
+            bytes.fill(0xff);
+        }
         self.tell();
     }
 
     /// A write to the registers or the doorbells.
     pub fn write(&mut self, at: usize, bytes: &[u8]) {
+        self.lies.host_moves();
+        if self.lies.gone {
+            return;
+        }
         if (offset::DOORBELLS..DOORBELLS_END).contains(&at) {
             self.doorbell(at, bytes);
         } else {
             let occasion = Occasion {
                 offset: Some(at),
+                bytes: bytes.len(),
                 ..Occasion::default()
             };
             self.judge_register_write(at, bytes);
@@ -225,9 +239,18 @@ impl Controller {
         match (before.en(), after.en()) {
             (false, true) => self.later(self.settings.ready_time, Self::enable),
             (true, false) => {
+                let ghosts = self
+                    .fault(Hook::Reset, &Occasion::default())
+                    .map(|fired| self.reset_fault(fired));
                 self.reset();
                 self.registers.cc = after.raw();
-                self.later(self.settings.ready_time, |this| this.registers.csts &= !1);
+                if let Some(ghosts) = ghosts {
+                    self.haunt(ghosts);
+                }
+                match self.fault(Hook::Disable, &Occasion::default()) {
+                    Some(fired) => self.disable_fault(fired),
+                    None => self.later(self.settings.ready_time, |this| this.registers.csts &= !1),
+                }
             }
             _ => {}
         }
@@ -235,9 +258,12 @@ impl Controller {
             self.registers.csts &= !0xc;
             if after.shn() != 0 {
                 self.registers.csts |= 1 << 2;
-                self.later(self.settings.ready_time, |this| {
-                    this.registers.csts = (this.registers.csts & !0xc) | (2 << 2);
-                });
+                match self.fault(Hook::Shutdown, &Occasion::default()) {
+                    Some(fired) => self.shutdown_fault(fired),
+                    None => self.later(self.settings.ready_time, |this| {
+                        this.registers.csts = (this.registers.csts & !0xc) | (2 << 2);
+                    }),
+                }
             }
         }
     }
@@ -294,12 +320,20 @@ impl Controller {
         }
         let occasion = Occasion {
             queue: Some(qid),
+            completion,
             offset: Some(at),
+            bytes: bytes.len(),
             ..Occasion::default()
         };
-        if let Some(fired) = self.fault(Hook::Doorbell, &occasion) {
-            self.doorbell_fault(fired, qid, completion, value);
-        } else if completion {
+        match self.fault(Hook::Doorbell, &occasion) {
+            Some(fired) => self.doorbell_fault(fired, qid, completion, value),
+            None => self.rung(qid, completion, value),
+        }
+    }
+
+    /// A doorbell was rung.
+    pub fn rung(&mut self, qid: u16, completion: bool, value: u32) {
+        if completion {
             self.consumed(qid, value);
         } else {
             self.submitted(qid, value);
@@ -346,17 +380,19 @@ impl Controller {
         self.drain_shadow(sqid);
     }
 
+    /// Whether commands are carried out: it is ready, without a fatal error, not paused for new
+    /// firmware (CSTS.PP), and there.
+    fn works(&self) -> bool {
+        self.registers.csts & 0x23 == 1 && !self.lies.gone && self.now() >= self.lies.still_until
+    }
+
     /// Takes and executes what a submission queue holds.
     pub fn drain(&mut self, sqid: u16) {
-        // Ready, without a fatal error, and not paused for new firmware (CSTS.PP).
-        if self.registers.csts & 0x23 != 1 {
-            return;
-        }
-        while let Some((_, address)) = self
-            .submission
-            .get_mut(&sqid)
-            .and_then(SubmissionQueue::take)
-        {
+        while self.works() {
+            let queue = self.submission.get_mut(&sqid);
+            let Some((_, address)) = queue.and_then(SubmissionQueue::take) else {
+                break;
+            };
             let mut command = Command::default();
             if let Err(fault) = self.memory.read(address, command.as_mut_bytes()) {
                 self.judge.dma(&fault, "a submission queue", &mut self.log);
@@ -365,6 +401,7 @@ impl Controller {
             }
             let taken = Taken { sqid, command };
             self.judge_command(&taken);
+            self.lies.saw(&taken);
             match self.fault(Hook::Command, &taken.occasion()) {
                 Some(fired) => self.command_fault(fired, taken),
                 None => self.carry_out(taken),
@@ -388,6 +425,9 @@ impl Controller {
     pub fn answer(&mut self, taken: &Taken, answer: Answer) {
         let answer = self.recorded(taken, answer);
         let entry = self.entry(taken, answer);
+        if self.answer_for_another(taken, entry) {
+            return;
+        }
         match self.fault(Hook::Completion, &taken.occasion()) {
             Some(fired) => self.completion_fault(fired, *taken, entry),
             None => self.post_for(taken.sqid, entry),
@@ -411,6 +451,9 @@ impl Controller {
     pub fn post_for(&mut self, sqid: u16, entry: Completion) {
         if let Some(cqid) = self.submission.get(&sqid).map(|queue| queue.cqid) {
             self.post(cqid, entry);
+        }
+        if self.lies.holds(sqid) {
+            self.release(sqid);
         }
     }
 
@@ -454,6 +497,9 @@ impl Controller {
 
     /// Interrupts for what was posted since the last time.
     pub fn tell(&mut self) {
+        if self.lies.gone {
+            return;
+        }
         let vectors: Vec<(u16, Option<u16>)> = self
             .completion
             .values_mut()

@@ -2,29 +2,36 @@
 
 //! What can go wrong, when, and how often.
 //!
-//! A fault is armed by a line of the grammar: `KIND[:key=value[,key=value]...]`, with the keys
-//!
-//! - `nth=N` (1): the first occasion that it happens on, counted among those that match;
-//! - `times=N|forever` (1): how many occasions it happens on;
-//! - `every=N` (1): only each Nth of them;
-//! - `queue=admin|io|N`, `opcode=N`, `nsid=N`, `offset=N`: which occasions match;
-//! - `after=SECONDS` (0): not before, counted from when it was armed;
-//! - `arg=N`: the kind's own argument.
-//!
-//! Numbers may be hexadecimal (0x). What each kind does where is in the files under `fault/`; the
-//! table of all, which the pages and the checks are made from, is in `fault/kinds.rs`.
+//! The controller asks [`Faults`] at each of its [`Hook`]s whether to misbehave. A fault is armed by a
+//! [`Spec`], a line of the grammar in `fault/spec.rs`; what there is, is in the tables under
+//! `fault/kinds/`, which the pages and the checks are made from; what each does is in the other files
+//! here, by where it happens.
 
 use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
+mod command;
 mod completion;
 mod data;
+mod interrupt;
 pub mod kinds;
+mod life;
+pub mod pages;
+mod queue;
+pub mod random;
 mod register;
+mod spec;
 mod structure;
 
-pub use kinds::{Fault, Kind, KINDS};
+pub use kinds::{Fault, Kind};
+pub use life::Lies;
+pub use spec::Spec;
+pub use structure::Afterwards;
+
+use nvme_proto::command::AdminOpcode;
+
+use crate::controller::Taken;
+use random::Random;
 
 /// The places in the controller where a fault can happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -36,6 +43,12 @@ pub enum Hook {
     RegisterWrite,
     /// CC.EN was set, and CSTS.RDY is to follow.
     Enable,
+    /// CC.EN was cleared: queues and commands are about to be forgotten.
+    Reset,
+    /// CC.EN was cleared, and CSTS.RDY is to follow.
+    Disable,
+    /// CC.SHN was written, and CSTS.SHST is to follow.
+    Shutdown,
     /// A doorbell is rung.
     Doorbell,
     /// The host has consumed completions.
@@ -50,8 +63,14 @@ pub enum Hook {
     Structure,
     /// The number of queues is to be granted.
     Grant,
+    /// A queue was deleted.
+    QueueDeleted,
     /// Data is to be moved.
     Data,
+    /// Time goes by: each tenth of a second or more often.
+    Time,
+    /// Wherever the line of the grammar says (`on=`); what the controller was about to do goes on.
+    Anywhere,
 }
 
 /// A structure that is handed out.
@@ -68,12 +87,16 @@ pub enum What {
 pub struct Occasion {
     /// The queue that it is about.
     pub queue: Option<u16>,
+    /// Whether that is a completion queue, where it could be either.
+    pub completion: bool,
     /// The command's opcode.
     pub opcode: Option<u8>,
     /// The command's namespace.
     pub nsid: Option<u32>,
     /// The register.
     pub offset: Option<usize>,
+    /// The bytes of the access to it.
+    pub bytes: usize,
     /// The structure.
     pub what: Option<What>,
 }
@@ -83,10 +106,36 @@ impl fmt::Display for Occasion {
         let mut parts = Vec::new();
         parts.extend(self.queue.map(|queue| format!("queue {queue}")));
         parts.extend(self.opcode.map(|opcode| format!("opcode {opcode:#04x}")));
-        parts.extend(self.nsid.map(|nsid| format!("namespace {nsid}")));
+        parts.extend(self.nsid.map(|nsid| format!("namespace {nsid:#x}")));
         parts.extend(self.offset.map(|offset| format!("register {offset:#x}")));
-        parts.extend(self.what.map(|what| format!("{what:?}")));
+        parts.extend(self.what.map(|what| match what {
+            What::Identify(cns) => format!("identify {cns:#04x}"),
+            What::Log(lid) => format!("log {lid:#04x}"),
+        }));
         f.write_str(&parts.join(", "))
+    }
+}
+
+impl Taken {
+    /// What the grammar of faults can ask of it.
+    pub fn occasion(&self) -> Occasion {
+        Occasion {
+            queue: Some(self.sqid),
+            opcode: Some(self.command.opcode),
+            nsid: Some(self.command.nsid.get()),
+            what: self.structure(),
+            ..Occasion::default()
+        }
+    }
+
+    /// The structure that the command asks for, if it asks for one.
+    fn structure(&self) -> Option<What> {
+        let which = (self.command.cdw10.get() & 0xff) as u8;
+        match (self.sqid, self.command.opcode) {
+            (0, opcode) if opcode == AdminOpcode::Identify as u8 => Some(What::Identify(which)),
+            (0, opcode) if opcode == AdminOpcode::GetLogPage as u8 => Some(What::Log(which)),
+            _ => None,
+        }
     }
 }
 
@@ -99,120 +148,27 @@ pub struct Fired {
     pub kind: &'static Kind,
     /// Its argument.
     pub argument: u64,
+    /// How often it has happened, with this time.
+    pub count: u64,
+    /// What is random in it follows from this.
+    pub dice: u64,
+}
+
+impl Fired {
+    /// Its argument as milliseconds: a minute at most.
+    pub fn wait(&self) -> Duration {
+        Duration::from_millis(self.argument.min(60_000))
+    }
+
+    /// Its argument as a number of things to do at once: 65,536 at most.
+    pub fn times(&self) -> u64 {
+        self.argument.min(1 << 16)
+    }
 }
 
 impl fmt::Display for Fired {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} arg={}", self.id, self.kind.name, self.argument)
-    }
-}
-
-/// Which queue a fault is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Queue {
-    Any,
-    Io,
-    Id(u16),
-}
-
-/// A line of the grammar.
-#[derive(Clone, Debug)]
-pub struct Spec {
-    kind: &'static Kind,
-    nth: u64,
-    times: u64,
-    every: u64,
-    queue: Queue,
-    opcode: Option<u64>,
-    nsid: Option<u64>,
-    offset: Option<u64>,
-    after: Duration,
-    argument: u64,
-}
-
-/// A number, decimal or hexadecimal.
-fn number(text: &str) -> Result<u64, String> {
-    match text.strip_prefix("0x") {
-        Some(digits) => u64::from_str_radix(digits, 16),
-        None => text.parse(),
-    }
-    .map_err(|error| format!("{text}: {error}"))
-}
-
-impl FromStr for Spec {
-    type Err = String;
-
-    fn from_str(line: &str) -> Result<Self, String> {
-        let (name, rest) = line.split_once(':').unwrap_or((line, ""));
-        let kind = KINDS
-            .iter()
-            .find(|kind| kind.name == name)
-            .ok_or_else(|| format!("{name}: no such kind of fault"))?;
-        let mut spec = Self {
-            kind,
-            nth: 1,
-            times: 1,
-            every: 1,
-            queue: Queue::Any,
-            opcode: None,
-            nsid: None,
-            offset: None,
-            after: Duration::ZERO,
-            argument: kind.argument.map_or(0, |argument| argument.default),
-        };
-        for pair in rest.split(',').filter(|pair| !pair.is_empty()) {
-            let (key, value) = pair
-                .split_once('=')
-                .ok_or_else(|| format!("{pair}: not key=value"))?;
-            spec.set(key, value)?;
-        }
-        Ok(spec)
-    }
-}
-
-impl Spec {
-    fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
-        match key {
-            "nth" => self.nth = number(value)?.max(1),
-            "times" if value == "forever" => self.times = u64::MAX,
-            "times" => self.times = number(value)?,
-            "every" => self.every = number(value)?.max(1),
-            "queue" => {
-                self.queue = match value {
-                    "admin" => Queue::Id(0),
-                    "io" => Queue::Io,
-                    other => Queue::Id(other.parse().map_err(|error| format!("{other}: {error}"))?),
-                }
-            }
-            "opcode" => self.opcode = Some(number(value)?),
-            "nsid" => self.nsid = Some(number(value)?),
-            "offset" => self.offset = Some(number(value)?),
-            "after" => {
-                let seconds: f64 = value.parse().map_err(|error| format!("{value}: {error}"))?;
-                self.after = Duration::try_from_secs_f64(seconds).map_err(|e| e.to_string())?;
-            }
-            "arg" if self.kind.argument.is_none() => {
-                return Err(format!("{} takes no argument", self.kind.name));
-            }
-            "arg" => self.argument = number(value)?,
-            other => return Err(format!("{other}: no such key")),
-        }
-        Ok(())
-    }
-
-    fn matches(&self, occasion: &Occasion) -> bool {
-        let queue = match (self.queue, occasion.queue) {
-            (Queue::Any, _) => true,
-            (Queue::Io, Some(queue)) => queue != 0,
-            (Queue::Id(wanted), Some(queue)) => wanted == queue,
-            (_, None) => false,
-        };
-        let same = |wanted: Option<u64>, there: Option<u64>| wanted.is_none() || wanted == there;
-        queue
-            && same(self.opcode, occasion.opcode.map(u64::from))
-            && same(self.nsid, occasion.nsid.map(u64::from))
-            && same(self.offset, occasion.offset.map(|offset| offset as u64))
-            && self.kind.applies(occasion)
     }
 }
 
@@ -223,6 +179,42 @@ struct Armed {
     since: Duration,
     seen: u64,
     fired: u64,
+    random: Random,
+}
+
+impl Armed {
+    /// Counts an occasion. Tells whether it is one to happen on.
+    fn is_due(&mut self, now: Duration) -> bool {
+        let (spec, age) = (&self.spec, now.saturating_sub(self.since));
+        if age < spec.after || age >= spec.until {
+            return false;
+        }
+        self.seen += 1;
+        self.seen >= spec.nth
+            && (self.seen - spec.nth) % spec.every == 0
+            && self.fired < spec.times
+            && (spec.permille >= 1000 || self.random.below(1000) < u64::from(spec.permille))
+    }
+
+    fn fire(&mut self) -> Fired {
+        self.fired += 1;
+        Fired {
+            id: self.id,
+            kind: self.spec.kind,
+            argument: self.spec.argument,
+            count: self.fired,
+            dice: self.random.next(),
+        }
+    }
+}
+
+/// What happens on an occasion.
+#[derive(Debug, Default)]
+pub struct Happening {
+    /// What is done beside what was about to happen.
+    pub deeds: Vec<Fired>,
+    /// What is done instead of it.
+    pub instead: Option<Fired>,
 }
 
 /// All that are armed.
@@ -230,18 +222,29 @@ struct Armed {
 pub struct Faults {
     armed: Vec<Armed>,
     count: u32,
+    seed: u64,
 }
 
 impl Faults {
+    /// None. What is random in those to come follows from `seed`.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            ..Self::default()
+        }
+    }
+
     /// Arms a fault. Tells its number.
     pub fn arm(&mut self, spec: Spec, now: Duration) -> u32 {
         self.count += 1;
+        let seed = spec.seed.unwrap_or(self.seed);
         self.armed.push(Armed {
             id: self.count,
             spec,
             since: now,
             seen: 0,
             fired: 0,
+            random: Random::new(seed ^ (u64::from(self.count) << 32)),
         });
         self.count
     }
@@ -251,31 +254,33 @@ impl Faults {
         self.armed.clear();
     }
 
+    /// Disarms one. Tells whether there was such a one.
+    pub fn disarm_one(&mut self, id: u32) -> bool {
+        let before = self.armed.len();
+        self.armed.retain(|armed| armed.id != id);
+        self.armed.len() != before
+    }
+
     /// How often each armed fault has happened: number, kind, count.
     pub fn counts(&self) -> Vec<(u32, &'static str, u64)> {
         let row = |armed: &Armed| (armed.id, armed.spec.kind.name, armed.fired);
         self.armed.iter().map(row).collect()
     }
 
-    /// The fault that happens on this occasion. The first that was armed wins; all count it.
-    pub fn at(&mut self, hook: Hook, occasion: &Occasion, now: Duration) -> Option<Fired> {
-        let mut winner = None;
+    /// What happens on this occasion. Of those that would take the place of what was about to happen
+    /// the first that was armed wins; all count it.
+    pub fn at(&mut self, hook: Hook, occasion: &Occasion, now: Duration) -> Happening {
+        let mut happening = Happening::default();
         for armed in &mut self.armed {
-            let spec = &armed.spec;
-            if spec.kind.hook != hook || !spec.matches(occasion) || now < armed.since + spec.after {
+            if armed.spec.on != hook || !armed.spec.matches(occasion) || !armed.is_due(now) {
                 continue;
             }
-            armed.seen += 1;
-            let due = armed.seen >= spec.nth && (armed.seen - spec.nth) % spec.every == 0;
-            if due && armed.fired < spec.times && winner.is_none() {
-                armed.fired += 1;
-                winner = Some(Fired {
-                    id: armed.id,
-                    kind: spec.kind,
-                    argument: spec.argument,
-                });
+            if armed.spec.kind.hook == Hook::Anywhere {
+                happening.deeds.push(armed.fire());
+            } else if happening.instead.is_none() {
+                happening.instead = Some(armed.fire());
             }
         }
-        winner
+        happening
     }
 }

@@ -191,7 +191,10 @@ impl Controller {
             return answer;
         }
         if let Some(fired) = self.fault(Hook::Data, &taken.occasion()) {
-            self.data_fault(fired, &mut pieces, &mut blocks);
+            let answer = self.data_fault(fired, taken, first, &mut pieces, &mut blocks);
+            if let Some(answer) = answer {
+                return answer;
+            }
         }
         match data::scatter(&self.memory, &pieces, &blocks) {
             Ok(()) => Answer::DONE,
@@ -212,7 +215,10 @@ impl Controller {
             Err(fault) => return self.pointer_fault(taken, fault.into()),
         };
         if let Some(fired) = fired {
-            self.data_fault(fired, &mut pieces, &mut blocks);
+            let answer = self.data_fault(fired, taken, first, &mut pieces, &mut blocks);
+            if let Some(answer) = answer {
+                return answer;
+            }
         }
         let nsid = taken.command.nsid.get();
         if compare {

@@ -14,7 +14,7 @@ use clap::Parser;
 use nvme_fault_controller::admin::identify::PCI_ID;
 use nvme_fault_controller::control;
 use nvme_fault_controller::controller::Controller;
-use nvme_fault_controller::fault::Spec;
+use nvme_fault_controller::fault::{pages, Spec};
 use nvme_fault_controller::judge::rules::RULES;
 use nvme_fault_controller::log::Log;
 use nvme_fault_controller::namespace::Namespace;
@@ -26,8 +26,14 @@ use nvme_fault_controller::settings::Settings;
 #[command(version)]
 struct Arguments {
     /// The vfio-user socket that QEMU connects to (-device vfio-user-pci)
-    #[arg(long, required_unless_present_any = ["rules"])]
+    #[arg(long, required_unless_present_any = ["kinds", "pages", "rules"])]
     socket: Option<PathBuf>,
+    /// Prints the table of all kinds of faults, as JSON
+    #[arg(long)]
+    kinds: bool,
+    /// Writes a page about each kind of fault, and an index, into a folder
+    #[arg(long, value_name = "FOLDER")]
+    pages: Option<PathBuf>,
     /// A socket on which faults are armed and disarmed while the controller runs
     #[arg(long)]
     control: Option<PathBuf>,
@@ -40,8 +46,8 @@ struct Arguments {
     /// Prints the rules of the judge
     #[arg(long)]
     rules: bool,
-    /// A fault: KIND[:key=value,...]; repeat for more
-    #[arg(long = "fault", value_name = "SPEC")]
+    /// A fault: KIND[:key=value,...]; repeat for more, or put a space between two
+    #[arg(long = "fault", value_name = "SPEC", value_delimiter = ' ')]
     faults: Vec<Spec>,
     /// I/O queue pairs
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..64))]
@@ -89,6 +95,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     if arguments.rules {
         print_rules()?;
     }
+    if let Some(folder) = &arguments.pages {
+        pages::write(folder)?;
+    }
+    if arguments.kinds {
+        println!("{}", pages::json());
+    }
     let Some(socket) = &arguments.socket else {
         return Ok(());
     };
@@ -115,8 +127,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         controller.namespaces.insert(nsid, namespace);
     }
     for spec in arguments.faults {
-        let now = controller.now();
-        controller.faults.arm(spec, now);
+        controller.arm(spec);
     }
     let shared = Arc::new(Shared {
         controller: Arc::new(Mutex::new(controller)),

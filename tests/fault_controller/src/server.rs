@@ -110,7 +110,14 @@ impl ServerBackend for Backend {
         let at = usize::try_from(offset).map_err(|_| refused())?;
         match region {
             VFIO_PCI_CONFIG_REGION_INDEX => self.config.read(at, data),
-            VFIO_PCI_BAR0_REGION_INDEX => self.shared.with(|controller| controller.read(at, data)),
+            VFIO_PCI_BAR0_REGION_INDEX => {
+                let pause = self.shared.with(|controller| {
+                    controller.read(at, data);
+                    std::mem::take(&mut controller.lies.pause)
+                });
+                // A fault: QEMU stands still, the controller does not.
+                std::thread::sleep(pause);
+            }
             _ => data.fill(0),
         }
         Ok(())

@@ -81,8 +81,11 @@ impl Controller {
             return Answer::refused(Status::INVALID_QUEUE_ID);
         }
         self.abort_queue(id);
-        self.submission.remove(&id);
+        let removed = self.submission.remove(&id);
         self.judge.queue_deleted(id);
+        if let Some(queue) = removed {
+            self.submission_deleted(&queue);
+        }
         Answer::DONE
     }
 
@@ -94,7 +97,9 @@ impl Controller {
         } else if self.submission.values().any(|queue| queue.cqid == id) {
             Answer::refused(Status::INVALID_QUEUE_DELETION)
         } else {
-            self.completion.remove(&id);
+            if let Some(queue) = self.completion.remove(&id) {
+                self.completion_deleted(&queue);
+            }
             self.judge.completion_queue_deleted(id);
             Answer::DONE
         }

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+
+//! Faults of queues: how many are granted, and entries of those that were deleted.
+
+use super::completion::{invented, NOBODY};
+use super::{Fault, Fired, Hook, Occasion};
+use crate::controller::{Answer, Controller};
+use crate::queue::{CompletionQueue, SubmissionQueue, CQE_BYTES};
+
+impl Controller {
+    /// Instead of granting queues.
+    pub(crate) fn grant_fault(&mut self, fired: Fired, granted: u32) -> Answer {
+        match fired.kind.fault {
+            Fault::Granted => Answer::with(fired.argument & 0xffff_ffff),
+            Fault::GrantShrinks => {
+                let fewer = |queues: u32| queues.checked_shr((fired.count - 1) as u32).unwrap_or(0);
+                Answer::with((fewer(granted & 0xffff) | (fewer(granted >> 16) << 16)).into())
+            }
+            _ => Answer::with(granted.into()),
+        }
+    }
+
+    /// A submission queue was deleted.
+    pub(crate) fn submission_deleted(&mut self, queue: &SubmissionQueue) {
+        let occasion = Occasion {
+            queue: Some(queue.id),
+            ..Occasion::default()
+        };
+        if let Some(fired) = self.fault(Hook::QueueDeleted, &occasion) {
+            let (cqid, id) = (queue.cqid, queue.id);
+            self.later(fired.wait(), move |this| {
+                this.post(cqid, invented(id, NOBODY))
+            });
+        }
+    }
+
+    /// A completion queue was deleted.
+    pub(crate) fn completion_deleted(&mut self, queue: &CompletionQueue) {
+        let occasion = Occasion {
+            queue: Some(queue.id),
+            completion: true,
+            ..Occasion::default()
+        };
+        if let Some(fired) = self.fault(Hook::QueueDeleted, &occasion) {
+            let address = queue.base + u64::from(queue.tail) * CQE_BYTES;
+            let mut entry = invented(queue.id, NOBODY);
+            entry.phase = queue.phase;
+            self.later(fired.wait(), move |this| this.store_quietly(address, entry));
+        }
+    }
+}
