@@ -244,6 +244,7 @@ impl Controller {
                     .map(|fired| self.reset_fault(fired));
                 self.reset();
                 self.registers.cc = after.raw();
+                self.registers.csts &= !2;
                 if let Some(ghosts) = ghosts {
                     self.haunt(ghosts);
                 }
@@ -472,6 +473,9 @@ impl Controller {
 
     /// Writes an entry into the next slot, whether or not there is room.
     pub fn store(&mut self, cqid: u16, entry: Completion) {
+        if self.lies.gone {
+            return;
+        }
         self.judge_posting(cqid);
         let Some(queue) = self.completion.get_mut(&cqid) else {
             return;

@@ -210,13 +210,12 @@ fn describe(descriptor: Descriptor, argument: u64, bytes: &mut Vec<u8>) {
         }
         Descriptor::Overlong => {
             bytes.clear();
-            // Unknown ones of 252 bytes each, and a last one that does not fit.
-            while bytes.len() + 256 < length {
-                bytes.extend([0x7f, 252, 0, 0]);
-                bytes.resize(bytes.len() + 252, 0xaa);
-            }
-            while bytes.len() + 8 < length {
-                bytes.extend([0x7f, 4, 0, 0, 0, 0, 0, 0]);
+            // Unknown ones as long as they can be, up to a last header that ends with the page.
+            let end = length.saturating_sub(4);
+            while bytes.len() + 4 < end {
+                let count = (end - bytes.len() - 4).min(252);
+                bytes.extend([0x7f, count as u8, 0, 0]);
+                bytes.resize(bytes.len() + count, 0xaa);
             }
             bytes.extend([2, 16, 0, 0]);
         }
