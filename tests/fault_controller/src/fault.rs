@@ -65,6 +65,8 @@ pub enum Hook {
     Grant,
     /// A queue was deleted.
     QueueDeleted,
+    /// An event index of a shadow doorbell is to be written.
+    EventIndex,
     /// Data is to be moved.
     Data,
     /// Time goes by: each tenth of a second or more often.

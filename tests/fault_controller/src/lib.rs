@@ -10,6 +10,7 @@ pub mod admin;
 pub mod control;
 pub mod controller;
 pub mod data;
+mod enable;
 pub mod fault;
 pub mod hold;
 pub mod io;

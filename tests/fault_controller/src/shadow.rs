@@ -89,6 +89,7 @@ impl Controller {
         let Some(shadow) = self.shadow else {
             return;
         };
+        let index = self.event_index(qid, completion, index);
         let at = self.entry_at(shadow.events, qid, completion);
         if let Err(fault) = self.memory.store32(at, index) {
             self.judge.dma(&fault, "the EventIdx buffer", &mut self.log);

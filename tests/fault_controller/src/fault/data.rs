@@ -94,7 +94,7 @@ impl Controller {
     /// Other blocks than the command's: those in front of them, or behind them. `None` for a read,
     /// whose blocks are then on their way.
     fn move_other(&mut self, taken: &Taken, first: u64, blocks: &mut [u8]) -> Option<Answer> {
-        let namespace = self.namespaces.get(&taken.command.nsid.get())?;
+        let namespace = self.namespaces.get_mut(&taken.command.nsid.get())?;
         let count = (blocks.len() >> namespace.lbads) as u64;
         let other = first.checked_sub(count).unwrap_or(first + count);
         if !namespace.holds(other, count) {
@@ -124,7 +124,7 @@ impl Controller {
             if read {
                 let _ = data::scatter(&this.memory, &pieces, &blocks);
             } else if let Ok(late) = data::gather(&this.memory, &pieces) {
-                if let Some(namespace) = this.namespaces.get(&nsid) {
+                if let Some(namespace) = this.namespaces.get_mut(&nsid) {
                     let _ = namespace.write(first, &late);
                 }
             }

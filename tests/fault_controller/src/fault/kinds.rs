@@ -345,6 +345,7 @@ pub enum Fault {
     // Queues.
     Granted,
     GrantShrinks,
+    EventIndex,
     // Structures.
     Fill(u8),
     Random,

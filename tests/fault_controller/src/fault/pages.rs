@@ -45,6 +45,7 @@ fn place(kind: &Kind) -> &'static str {
         Hook::Structure => "when a structure is handed out",
         Hook::Grant => "when the number of queues is granted",
         Hook::QueueDeleted => "when a queue was deleted",
+        Hook::EventIndex => "when an event index of a shadow doorbell is written",
         Hook::Data => "when data is moved",
         Hook::Time => "as time goes by",
         Hook::Anywhere => "when a command was taken, or where `on=` says",

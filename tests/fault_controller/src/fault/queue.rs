@@ -3,6 +3,7 @@
 //! Faults of queues: how many are granted, and entries of those that were deleted.
 
 use super::completion::{invented, NOBODY};
+use super::random::Random;
 use super::{Fault, Fired, Hook, Occasion};
 use crate::controller::{Answer, Controller};
 use crate::queue::{CompletionQueue, SubmissionQueue, CQE_BYTES};
@@ -46,6 +47,21 @@ impl Controller {
             let mut entry = invented(queue.id, NOBODY);
             entry.phase = queue.phase;
             self.later(fired.wait(), move |this| this.store_quietly(address, entry));
+        }
+    }
+
+    /// An event index on its way to the host's memory, as a fault may change it.
+    pub(crate) fn event_index(&mut self, queue: u16, completion: bool, value: u32) -> u32 {
+        let occasion = Occasion {
+            queue: Some(queue),
+            completion,
+            ..Occasion::default()
+        };
+        match self.fault(Hook::EventIndex, &occasion) {
+            Some(fired) if fired.kind.fault == Fault::EventIndex => {
+                (Random::new(fired.dice).next() & 0xffff_ffff) as u32
+            }
+            _ => value,
         }
     }
 }

@@ -69,7 +69,7 @@ fn keys(hook: Hook) -> &'static [&'static str] {
     match hook {
         Hook::RegisterRead | Hook::RegisterWrite => &["offset"],
         Hook::Doorbell => &["queue", "offset"],
-        Hook::Consumed | Hook::Interrupt => &["queue"],
+        Hook::Consumed | Hook::Interrupt | Hook::EventIndex => &["queue"],
         Hook::QueueDeleted => &["queue", "opcode"],
         Hook::Command | Hook::Completion => &["queue", "opcode", "nsid", "cns", "lid"],
         Hook::Structure => &["queue", "opcode", "nsid", "cns", "lid"],

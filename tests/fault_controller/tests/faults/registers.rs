@@ -251,6 +251,25 @@ fn fewer_queues_are_granted_each_time() {
 }
 
 #[test]
+fn event_indices_are_garbage_that_follows_from_the_seed() {
+    let of = |seed: u64| {
+        let mut driver = running(&format!("event-index-garbage:queue=1,seed={seed}"));
+        let (shadow, event) = (driver.heap.take(1), driver.heap.take(1));
+        let answer = driver.send(0, Command::doorbell_buffer_config(shadow, event));
+        assert!(answer.status.is_success(), "{}", driver.log());
+        let stride = 4;
+        [0, 1, 2].map(|qid| driver.heap.read32(event + 2 * stride * qid))
+    };
+    let [admin, first, second] = of(1);
+    assert!(
+        admin < 8 && second == 0 && first > 16,
+        "{admin} {first:#x} {second}"
+    );
+    assert_eq!(of(1)[1], first);
+    assert_ne!(of(2)[1], first);
+}
+
+#[test]
 fn a_controller_with_a_fault_in_a_register_works_on() {
     let mut driver = running("csts-reserved csts-nssro vs-ones");
     driver.write_blocks(1, 1, 0, &[9; 512]);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 
-//! Faults of what is granted.
+//! Faults of what is granted: queues and event indices.
 
-use super::{Fault, Kind, Place};
+use super::{Expects, Fault, Kind, Place};
 use crate::fault::Hook;
 
 const GRANTED: &str = "queue count granted: 0, 1, or more than asked";
@@ -20,7 +20,7 @@ const fn granted(name: &'static str, dword: u64) -> Kind {
 
 pub(super) const PLACE: Place = Place {
     title: "Queues",
-    about: "How many queues are granted.",
+    about: "How many queues are granted, and what shadow doorbells are told.",
     kinds: &[
         granted("queues-one", 0).says(
             "grants one I/O queue, whatever is asked for",
@@ -49,6 +49,15 @@ pub(super) const PLACE: Place = Place {
                 "grants half as many queues each time that it is asked",
                 "brings the number of its hardware queues down in the reset",
                 "queues shrink or vanish in a reset",
+            ),
+        Kind::new("event-index-garbage", Hook::EventIndex, Fault::EventIndex)
+            .always()
+            .at_start()
+            .expects(Expects::Errors)
+            .says(
+                "writes event indices of shadow doorbells that follow from the seed, beyond the queues too",
+                "uses them for nothing but whether to ring; what is not rung for is found by a timeout",
+                "shadow doorbells with absurd event indices",
             ),
     ],
 };
