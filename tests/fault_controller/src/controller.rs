@@ -148,11 +148,15 @@ impl Controller {
     pub fn fault(&mut self, hook: Hook, occasion: &Occasion) -> Option<Fired> {
         let happening = self.faults.at(hook, occasion, self.log.now());
         for fired in happening.deeds.iter().chain(&happening.instead) {
-            self.judge.lied(hook, occasion, fired);
             self.log.line("fault", &format!("{fired} at {occasion}"));
         }
         for fired in happening.deeds {
             self.deed(fired);
+            // Behind it: one that resets the controller is still a lie.
+            self.judge.lied(hook, occasion, &fired);
+        }
+        if let Some(fired) = &happening.instead {
+            self.judge.lied(hook, occasion, fired);
         }
         happening.instead
     }

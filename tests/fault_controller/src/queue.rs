@@ -52,7 +52,8 @@ impl SubmissionQueue {
         }
         let slot = self.head;
         self.head = (slot + 1) % self.entries;
-        Some((slot, self.base + u64::from(slot) * SQE_BYTES))
+        let address = self.base.wrapping_add(u64::from(slot) * SQE_BYTES);
+        Some((slot, address))
     }
 }
 
@@ -108,10 +109,15 @@ impl CompletionQueue {
         self.unconsumed() == self.entries - 1
     }
 
+    /// The address of the next entry.
+    pub fn place(&self) -> u64 {
+        self.base.wrapping_add(u64::from(self.tail) * CQE_BYTES)
+    }
+
     /// The address and the phase of the next entry, whether or not there is room; it then counts
     /// as written.
     pub fn advance(&mut self) -> (u64, bool) {
-        let place = (self.base + u64::from(self.tail) * CQE_BYTES, self.phase);
+        let place = (self.place(), self.phase);
         self.tail = (self.tail + 1) % self.entries;
         if self.tail == 0 {
             self.phase = !self.phase;

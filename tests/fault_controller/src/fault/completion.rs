@@ -166,7 +166,7 @@ impl Controller {
         );
         self.later(fired.wait(), move |this| {
             this.store_at(address, Completion { phase, ..entry });
-            this.judge.completed(entry.sq_id, entry.cid);
+            this.judge_posted(&entry);
         });
     }
 
@@ -181,9 +181,9 @@ impl Controller {
             ..right
         };
         self.store_at(address, right);
-        self.judge.completed(entry.sq_id, entry.cid);
+        self.judge_posted(&entry);
         let (memory, lasts) = (self.memory.clone(), fired.wait().min(LONGEST));
-        std::thread::spawn(move || flicker(&memory, address, [wrong, right], lasts));
+        self.beside(move || flicker(&memory, address, [wrong, right], lasts));
     }
 
     fn interrupt_first(&mut self, fired: Fired, sqid: u16, entry: Completion) {
@@ -222,7 +222,7 @@ impl Controller {
     /// Before a reset: what is written to the old completion queues after it.
     pub(crate) fn reset_fault(&mut self, fired: Fired) -> Ghosts {
         let entries = self.completion.values().map(|queue| {
-            let address = queue.base + u64::from(queue.tail) * crate::queue::CQE_BYTES;
+            let address = queue.place();
             let phase = queue.phase;
             (
                 address,

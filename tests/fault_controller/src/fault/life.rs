@@ -39,6 +39,7 @@ impl Lies {
         self.held.clear();
         self.parked.clear();
         self.event_cid = None;
+        self.still_until = Duration::ZERO;
     }
 
     /// A command was taken from its queue.
@@ -103,6 +104,13 @@ impl Controller {
         let id = self.faults.arm(spec, now);
         self.log.line("armed", &format!("{id} {line}"));
         id
+    }
+
+    /// Does something in a thread beside, if there can be one more.
+    pub(super) fn beside(&mut self, work: impl FnOnce() + Send + 'static) {
+        if let Err(error) = std::thread::Builder::new().spawn(work) {
+            self.log.line("fault-missed", &error.to_string());
+        }
     }
 
     /// Disarms all faults and ends what they made last.

@@ -6,7 +6,7 @@ use super::completion::{invented, NOBODY};
 use super::random::Random;
 use super::{Fault, Fired, Hook, Occasion};
 use crate::controller::{Answer, Controller};
-use crate::queue::{CompletionQueue, SubmissionQueue, CQE_BYTES};
+use crate::queue::{CompletionQueue, SubmissionQueue};
 
 impl Controller {
     /// Instead of granting queues.
@@ -43,7 +43,7 @@ impl Controller {
             ..Occasion::default()
         };
         if let Some(fired) = self.fault(Hook::QueueDeleted, &occasion) {
-            let address = queue.base + u64::from(queue.tail) * CQE_BYTES;
+            let address = queue.place();
             let mut entry = invented(queue.id, NOBODY);
             entry.phase = queue.phase;
             self.later(fired.wait(), move |this| this.store_quietly(address, entry));

@@ -113,7 +113,7 @@ impl Controller {
         let stop = Arc::new(AtomicBool::new(false));
         self.lies.rewriting = Some(stop.clone());
         let memory = self.memory.clone();
-        std::thread::spawn(move || rewrite(&memory, lasts, &pieces, &right, &stop));
+        self.beside(move || rewrite(&memory, lasts, &pieces, &right, &stop));
     }
 }
 

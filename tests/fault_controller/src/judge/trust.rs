@@ -44,7 +44,14 @@ pub(super) struct Deceit {
 
 /// Kinds that lie about less than others at their place: what they do is only late, or not at all, and
 /// the judge sees the entries that are posted.
-const HARMLESS: &[&str] = &["completion-lost", "completion-late"];
+const HARMLESS: &[&str] = &[
+    "command-ignored",
+    "completion-late",
+    "completion-lost",
+    "deaf",
+    "deaf-io",
+    "flush-ignored",
+];
 
 impl Deceit {
     /// A fault happens.
@@ -52,17 +59,20 @@ impl Deceit {
         let name = fired.kind.name;
         let admin = occasion.queue == Some(0);
         let about: &[Trust] = match hook {
+            _ if fired.kind.hook == Hook::Anywhere => &[Trust::Status, Trust::Rings, Trust::Admin],
             Hook::RegisterRead => match occasion.offset {
                 Some(offset::INTMS..=offset::ACQ) => &[Trust::Status],
                 _ => &[Trust::Capabilities],
             },
-            Hook::RegisterWrite | Hook::Enable => &[Trust::Status],
+            Hook::RegisterWrite | Hook::Enable | Hook::Disable | Hook::Shutdown => &[Trust::Status],
+            Hook::Reset => &[Trust::Status, Trust::Rings],
             Hook::Structure | Hook::Grant => &[Trust::Structures],
             Hook::Command | Hook::Completion if HARMLESS.contains(&name) && !admin => &[],
             Hook::Command | Hook::Completion => &[Trust::Rings, Trust::Admin],
-            Hook::Doorbell | Hook::Consumed => &[Trust::Rings],
+            Hook::Doorbell | Hook::Consumed | Hook::QueueDeleted => &[Trust::Rings],
+            Hook::EventIndex => &[Trust::Rings, Trust::Memory],
             Hook::Data => &[Trust::Memory],
-            Hook::Interrupt => &[],
+            Hook::Interrupt | Hook::Time | Hook::Anywhere => &[],
         };
         for trust in about {
             self.told.entry(*trust).or_insert(name);
