@@ -7,8 +7,9 @@ either. Relies on tests/fault_controller, which QEMU reaches over vfio-user.
 
 from __future__ import annotations
 
+import json
 import pathlib
-from typing import Callable, Dict, Iterator, List, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Sequence
 
 import pytest
 from harness import Boot, Guest, Namespace
@@ -50,6 +51,11 @@ def drivers(guest: Guest, disks: int) -> Iterator[str]:
     yield guest.driver
     with under_the_c_driver(guest, disks):
         yield guest.driver
+
+
+def until(guest: Guest, condition: str) -> None:
+    """Waits until a condition of the shell's holds in the guest, which is told by events."""
+    guest.run(f"timeout 20 bash -c 'until {condition}; do sleep 0.05; done'", 30)
 
 
 def assert_lawful(controller: FaultController) -> None:
@@ -161,4 +167,66 @@ def test_data_stays_and_io_goes_on_after_the_controller_was_reset(boot: Boot, st
             assert guest_sum(guest, disk) == host_sum(image)
             verified(guest, disk, [{"bs": "8k", "iodepth": 8, "size": "1m"}])
             assert guest_sum(guest, disk) == host_sum(image)
+    assert_lawful(controller)
+
+
+def test_nvme_cli_shows_what_the_controller_has(boot: Boot, start: Start, kernel: Kernel, new_image: NewImage) -> None:
+    """By the C driver: ours has no passthrough."""
+    controller = start([Namespace(new_image("a", 8 * MIB))])
+    guest = boot(machine=reachable(kernel), load=False)
+    guest.driver = "nvme"
+    controller.plug(guest)
+    guest.load()
+    guest.await_disks(1)
+    disk = f"/dev/{guest.disk()}"
+    device = disk.rpartition("n")[0]
+
+    def ask(command: str) -> Dict[str, Any]:
+        answer: Dict[str, Any] = json.loads(guest.out(f"nvme {command} --output-format=json"))
+        print(command, {name: value for name, value in answer.items() if name != "psds"})
+        return answer
+
+    identity = ask(f"id-ctrl {device}")
+    assert [identity[name] for name in ("npss", "apsta", "hmpre", "acl", "aerl", "oncs", "oacs", "lpa")] == [
+        4, 1, 1024, 3, 3, 0x1ff, 0x100, 0x26]
+    guest.run(f"dd if=/dev/zero of={disk} bs=1M count=1 oflag=direct status=none")
+    guest.run(f"nvme read {disk} --start-block=999999 --block-count=0 --data-size=512", check=False)
+    controller.tell("smart temperature=320 spare=90 used=7 warning=8")
+    smart = ask(f"smart-log {device}")
+    assert [smart[name] for name in ("temperature", "avail_spare", "percent_used", "critical_warning")] == [
+        320, 90, 7, 8]
+    assert (int(smart["data_units_written"]), int(smart["num_err_log_entries"])) == (3, 1)
+    error, empty = ask(f"error-log {device} --log-entries=2")["errors"]
+    assert (error["error_count"], error["lba"], error["nsid"], error["status_field"] & 0x7ff) == (1, 999999, 1, 0x80)
+    assert empty["error_count"] == 0
+    # The threshold is the default, and what it can be: saved and changed.
+    assert "0x000157" in guest.out(f"nvme get-feature {device} --feature-id=4").lower()
+    assert "0x000005" in guest.out(f"nvme get-feature {device} --feature-id=4 --sel=3").lower()
+    guest.run(f"nvme resv-register {disk} --nrkey=171 --rrega=0 && nvme resv-acquire {disk} --crkey=171 --rtype=1")
+    controller.tell("reserve 1 9 register 172")
+    report = ask(f"resv-report {disk}")
+    assert (report["rtype"], report["regctl"]) == (1, 2)
+    assert_lawful(controller)
+
+
+def test_namespaces_come_grow_and_go_while_the_disks_are_in_use(boot: Boot, start: Start, kernel: Kernel,
+                                                                new_image: NewImage) -> None:
+    image = new_image("b", 8 * MIB)
+    controller = start([Namespace(new_image("a", 8 * MIB))])
+    guest = plugged(boot, kernel, controller, 1)
+    for driver in drivers(guest, 1):
+        first = guest.disk()
+        assert controller.tell(f"namespace add {image},{8 * MIB},512") == "2"
+        # Ours looks for namespaces when it begins, and is not to be disturbed later.
+        if driver == "nvme":
+            guest.await_disks(2)
+            second = guest.disk(0, 2)
+            verified(guest, second, [{"bs": "16k", "iodepth": 4, "size": "1m"}])
+        controller.tell(f"namespace resize 2 {16 * MIB}")
+        if driver == "nvme":
+            until(guest, f"[ $(blockdev --getsize64 /dev/{second}) = {16 * MIB} ]")
+        controller.tell("namespace remove 2")
+        if driver == "nvme":
+            until(guest, f"[ ! -e /sys/block/{second} ]")
+        verified(guest, first, [{"bs": "4k", "iodepth": 8, "size": "1m"}])
     assert_lawful(controller)

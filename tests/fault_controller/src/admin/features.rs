@@ -210,6 +210,11 @@ impl Controller {
                     return Answer::refused(status);
                 }
             }
+            if feature.id == RESERVATION_PERSISTENCE {
+                if let Some(namespace) = self.namespaces.get_mut(&of) {
+                    namespace.reservation.persists = value & 1 != 0;
+                }
+            }
             self.admin.features.values.insert((feature.id, of), value);
             if cdw10 & SAVE != 0 {
                 self.kept.saved.insert((feature.id, of), value);
@@ -295,9 +300,17 @@ impl Controller {
         if id == FeatureId::NumberOfQueues as u8 {
             return self.grant_queues(taken, value);
         }
-        if id == WRITE_PROTECTION {
-            let state = self.namespaces.get(&of).map_or(0, |ns| ns.protection);
-            return Answer::with(if select == 0 { state.into() } else { 0 });
+        // What a namespace keeps itself.
+        let namespace = self.namespaces.get(&of).filter(|_| select == 0);
+        match id {
+            WRITE_PROTECTION => {
+                return Answer::with(namespace.map_or(0, |ns| ns.protection.into()))
+            }
+            RESERVATION_PERSISTENCE => {
+                let persists = namespace.is_some_and(|ns| ns.reservation.persists);
+                return Answer::with(persists.into());
+            }
+            _ => {}
         }
         self.get_data(taken, id, value, select == 0)
     }

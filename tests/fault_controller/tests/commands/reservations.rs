@@ -115,6 +115,8 @@ fn the_report_tells_who_holds_what() {
         (theirs[2], number(theirs, 8, 8), number(theirs, 16, 8)),
         (0, 9, 11)
     );
+    let persistence = driver.send(0, raw(0x0a, 1, &[0x83]));
+    assert_eq!(persistence.dw0(), 1, "feature 83h");
     let (_, long) = with_page(&mut driver, raw(REPORT, 1, &[47, 1]), &[0]);
     assert_eq!((number(&long, 72, 8), number(&long, 80, 8)), (0xa, 7));
     driver.assert_no_complaint();
