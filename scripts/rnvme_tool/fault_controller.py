@@ -71,7 +71,8 @@ class FaultController:
                            "--log", str(self.path), *options]
         for namespace in namespaces:
             size = namespace.image.stat().st_size
-            line += ["--namespace", f"{namespace.image},{size},{namespace.block}"]
+            protected = f",pi={namespace.options['pi']}" if "pi" in namespace.options else ""
+            line += ["--namespace", f"{namespace.image},{size},{namespace.block}{protected}"]
         for fault in faults:
             line += ["--fault", fault]
         with open(folder / "controller.err", "wb") as errors:

@@ -40,8 +40,8 @@ struct Arguments {
     /// Where the log goes (standard output unless told)
     #[arg(long)]
     log: Option<PathBuf>,
-    /// A namespace: IMAGE,BYTES,BLOCK; repeat for more
-    #[arg(long = "namespace", value_name = "IMAGE,BYTES,BLOCK")]
+    /// A namespace, if it is said with protection information of type 1 to 3; repeat for more
+    #[arg(long = "namespace", value_name = "IMAGE,BYTES,BLOCK[,pi=TYPE]")]
     namespaces: Vec<String>,
     /// Prints the rules of the judge
     #[arg(long)]

@@ -106,6 +106,10 @@ impl Events {
 impl Controller {
     /// Something has happened that the host wants to know.
     pub fn event(&mut self, event: Event) {
+        // Nobody listens before the controller is ready, and the next who does begins anew.
+        if self.registers.csts & 1 == 0 {
+            return;
+        }
         if !self.admin.events.queue.contains(&event) {
             self.admin.events.queue.push_back(event);
         }
@@ -148,6 +152,9 @@ impl Controller {
 
     /// What Identify tells of a namespace is not what it was.
     pub fn namespace_changed(&mut self, nsid: u32) {
+        if self.registers.csts & 1 == 0 {
+            return;
+        }
         self.admin.events.changed.insert(nsid);
         if self.wants(NAMESPACE_NOTICES) {
             self.event(Event {

@@ -7,6 +7,7 @@ use nvme_proto::protection::APPLICATION_ESCAPE;
 use nvme_proto::status::Status;
 
 use crate::controller::{Answer, Controller, Taken};
+use crate::data::PointerFault;
 use crate::namespace::{Namespace, TUPLE_BYTES};
 
 const PRACT: u32 = 1 << 29;
@@ -166,7 +167,7 @@ impl Controller {
             return Ok(wanted.make(blocks, size));
         }
         let mut tuples = vec![0; blocks.len() / size * TUPLE_BYTES];
-        let at = taken.command.mptr.get();
+        let at = self.metadata_pointer(taken)?;
         if let Err(fault) = self.memory.read(at, &mut tuples) {
             return Err(self.pointer_fault(taken, fault.into()));
         }
@@ -193,9 +194,18 @@ impl Controller {
         if wanted.by_controller() {
             return Ok(());
         }
-        let at = taken.command.mptr.get();
+        let at = self.metadata_pointer(taken)?;
         let stored = self.memory.write(at, tuples);
         stored.map_err(|fault| self.pointer_fault(taken, fault.into()))
+    }
+
+    /// MPTR, which is a multiple of 4.
+    fn metadata_pointer(&mut self, taken: &Taken) -> Result<u64, Answer> {
+        let at = taken.command.mptr.get();
+        if at % 4 != 0 {
+            return Err(self.pointer_fault(taken, PointerFault::Offset("MPTR", at)));
+        }
+        Ok(at)
     }
 
     /// Checks what is on the medium, for a Verify.

@@ -193,6 +193,8 @@ fn one_request_too_many_is_refused() {
 fn a_reset_forgets_requests_and_events() {
     let (mut driver, _) = listening(1 << 8);
     assert!(driver.disable());
+    let nobody = driver.doorbell_at(9, false);
+    driver.write32(nobody, 1);
     driver.bring_up();
     driver.tell("namespace resize 1 524288");
     while driver.reap(0) > 0 {}

@@ -160,6 +160,9 @@ fn checks_that_cannot_be_are_refused() {
     let refused = carry(&mut driver, read, REFERENCE, (&[], &[])).0;
     assert_eq!(refused, Status::INVALID_PROTECTION_INFORMATION);
     let mut driver = protected(1);
+    let odd = Command::read(3, 0, 0).with_metadata(0x1_2340_0002);
+    let (refused, _) = with_page(&mut driver, odd, &[0]);
+    assert_eq!(code(&refused), Status::PRP_OFFSET_INVALID, "MPTR");
     let mut read = Command::read(3, 7, 0);
     read.cdw12.set(REFERENCE);
     read.cdw14.set(8);
