@@ -163,8 +163,8 @@ impl Controller {
         match feature.id {
             TEMPERATURE_THRESHOLD => {
                 let (sensor, which) = ((value >> 16) & 0xf, (value >> 20) & 3);
-                // The composite temperature, or all of them, and sensor 1, which is the same.
-                let known = sensor <= 1 || (set && sensor == 0xf);
+                // There is the composite temperature alone, and it is all of them.
+                let known = sensor == 0 || (set && sensor == 0xf);
                 (known && which <= 1)
                     .then_some(which)
                     .ok_or(Status::INVALID_FIELD)

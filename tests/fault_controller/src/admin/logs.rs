@@ -238,8 +238,6 @@ impl Controller {
         for (index, counter) in counters.into_iter().enumerate() {
             put(&mut bytes, 32 + 16 * index, &counter.to_le_bytes());
         }
-        // Temperature Sensor 1.
-        put(&mut bytes, 200, &health.temperature.to_le_bytes());
         bytes
     }
 

@@ -14,6 +14,7 @@ mod logs;
 mod protection;
 mod reservations;
 mod shadow;
+mod shadow_threads;
 
 use driver::heap::Heap;
 use driver::{nameless, Driver, Setup};

@@ -8,7 +8,7 @@ use nvme_proto::status::Status;
 use super::{code, page, Driver};
 
 /// Hands the two buffers over.
-fn configure(driver: &mut Driver) {
+pub(super) fn configure(driver: &mut Driver) {
     let (shadow, event) = (page(&mut driver.heap), page(&mut driver.heap));
     let done = driver.send(0, Command::doorbell_buffer_config(shadow, event));
     assert_eq!(done.status, Status::SUCCESS, "{}", driver.log());
