@@ -250,6 +250,7 @@ impl Controller {
             .fold(0u32, |sum, byte| (sum << 8) | u32::from(*byte));
         let (qid, completion) = ((index / 2) as u16, index % 2 == 1);
         let aligned = (at - offset::DOORBELLS) % stride == 0 && bytes.len() == 4;
+        let value = self.newest(qid, completion, value);
         if !self.judge_doorbell(Doorbell {
             qid,
             completion,

@@ -84,6 +84,22 @@ impl Controller {
         self.memory.load32(at).ok()
     }
 
+    /// What a doorbell that is told `value` means: where there are shadows, it only says that there is
+    /// something new. It may come after a shadow that was stored later was found: then it is old.
+    pub(crate) fn newest(&self, qid: u16, completion: bool, value: u32) -> u32 {
+        let entries = if completion {
+            self.completion.get(&qid).map(|queue| queue.entries)
+        } else {
+            self.submission.get(&qid).map(|queue| queue.entries)
+        };
+        let possible = |value: &u32| entries.is_some_and(|entries| *value < entries);
+        if qid == 0 || !possible(&value) {
+            return value;
+        }
+        let shadow = self.shadow_value(qid, completion).filter(possible);
+        shadow.unwrap_or(value)
+    }
+
     /// Asks to be told when a doorbell passes `index`.
     pub(crate) fn ask_for(&mut self, qid: u16, completion: bool, index: u32) {
         let Some(shadow) = self.shadow else {

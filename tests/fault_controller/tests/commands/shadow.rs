@@ -44,6 +44,25 @@ fn a_tail_in_memory_is_taken_with_the_doorbell_of_an_earlier_one() {
 }
 
 #[test]
+fn a_doorbell_that_comes_after_a_later_shadow_takes_nothing_twice() {
+    let mut driver = Driver::usual();
+    configure(&mut driver);
+    for _ in 0..2 {
+        driver.submit(1, Command::flush(1));
+    }
+    let (shadow, _) = driver.shadow.expect("shadows");
+    driver.heap.write(shadow + 8, &2u32.to_le_bytes());
+    let at = driver.doorbell_at(1, false);
+    for late in [2, 1] {
+        driver.write32(at, late);
+    }
+    driver.reap(1);
+    assert_eq!(driver.queue(1).done.len(), 2);
+    assert!(driver.strays.is_empty(), "{:?}", driver.strays);
+    driver.assert_no_complaint();
+}
+
+#[test]
 fn completions_without_room_find_the_head_in_memory() {
     let mut driver = Driver::usual();
     configure(&mut driver);
