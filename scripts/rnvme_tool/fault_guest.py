@@ -35,6 +35,8 @@ DISKS = 2
 LOAD, DISKS_UP, FIO, RESET, UNBIND, UNLOAD = 40, 12, 30, 40, 40, 30
 # What fio expects of all blocks after one whose write failed, which it leaves out: wrongly counted on.
 COUNTED_WRONG = ("--verify_header_seed=0", "--verify_write_sequence=0")
+# A guest is restored in that time where the host is not busy; no host is taken for slower than so many times that.
+RESTORED_SECONDS, SLOWEST = 4.0, 4.0
 # fio's error for a block that is not what was written (EILSEQ).
 MISMATCH = 84
 # The C driver's timeouts, in seconds: what its defaults of 30 and 60 show, these show sooner.
@@ -64,6 +66,11 @@ echo ${d##*/} $(cat $d/queue/logical_block_size); done; true; }
 """
 
 
+def slowness(restored: float) -> float:
+    """How much longer everything takes on a host that took `restored` seconds to restore a guest."""
+    return min(SLOWEST, max(1.0, restored / RESTORED_SECONDS))
+
+
 class Hang(Exception):
     """A step did not end in its time."""
 
@@ -79,7 +86,7 @@ class Trial:
         self.seen = Seen(wanted=DISKS)
         self.address = ""
         self._lines_before = 0
-        self.patience = 3.0 if guest.kernel.name == DEBUG else 1.0
+        self.patience = (3.0 if guest.kernel.name == DEBUG else 1.0) * slowness(guest.boot_seconds)
         self._usable = USABLE.replace("{driver}", guest.driver)
 
     def run(self) -> None:
@@ -277,11 +284,15 @@ def _close_with(cleanup: contextlib.ExitStack, guest: Guest) -> None:
 
 
 def try_case(case: Case, folder: pathlib.Path, kernel: Kernel, driver: str, seed: int) -> Outcome:
-    """As run_case; what fails beside the driver is an outcome as well, so that the others are tried."""
+    """As run_case; what fails beside the driver, twice, is an outcome as well, so that the others are tried."""
     began = time.monotonic()
-    try:
-        return run_case(case, folder, kernel, driver, seed)
-    except (Failure, OSError) as failure:
-        (folder / "failure.txt").write_text(f"{failure}\n")
-        return Outcome(case.name, case.expects, UNTRIED, str(failure).splitlines()[0], time.monotonic() - began)
+    failed = ""
+    for attempt in ("", "-again"):
+        home = folder.with_name(folder.name + attempt)
+        try:
+            return run_case(case, home, kernel, driver, seed)
+        except (Failure, OSError) as failure:
+            failed = str(failure)
+            (home / "failure.txt").write_text(f"{failed}\n")
+    return Outcome(case.name, case.expects, UNTRIED, failed.splitlines()[0], time.monotonic() - began)
 
