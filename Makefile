@@ -9,7 +9,7 @@ RNVME := $(PYTHON) $(CURDIR)/scripts/rnvme.py
 # What a person may set for kbuild on the command line goes on to it.
 KBUILD_VARS := $(foreach v,CC LLVM V W CLIPPY,$(if $(filter command line,$(origin $(v))),$(v)=$($(v))))
 
-export TESTS KERNEL TIME ROUNDS MINUTES GROW FAULT GUESTS RNVME_DRIVER RNVME_SEED
+export TESTS KERNEL TIME ROUNDS MINUTES GROW FAULT GUESTS KEEP RNVME_DRIVER RNVME_SEED
 
 .PHONY: module run test shell check kunit fuzz faults soak gdb oops clean distclean help
 module: ## build rnvme.ko for the stock Debian kernel, or against KDIR=/a/prepared/tree
@@ -33,7 +33,7 @@ kunit: ## run the KUnit suites in User Mode Linux (KERNEL=debug: in a guest with
 fuzz: ## fuzz the parsers for TIME=5m in all (GROW=1 keeps what was found in the tree's corpus)
 	@$(RNVME) fuzz
 
-faults: ## try the driver with a controller that misbehaves, a guest a fault (FAULT=pattern, DRIVER=rnvme|nvme, SEED=n, KERNEL=stock|debug, GUESTS=2 at once)
+faults: ## try the driver with a controller that misbehaves, a guest a fault (FAULT=pattern, DRIVER=rnvme|nvme, SEED=n, KERNEL=stock|debug, GUESTS=2 at once; KEEP=1 renews the results of what FAULT picks)
 	@RNVME_DRIVER="$(or $(DRIVER),$(RNVME_DRIVER))" RNVME_SEED="$(or $(SEED),$(RNVME_SEED))" $(RNVME) faults
 
 soak: ## run what make test has no time for, and keep the results in Documentation/results (TIME=10m a fuzz target, ROUNDS=200 at most of each story, MINUTES=30 of everything at once)

@@ -19,7 +19,7 @@ from typing import Dict, List, Tuple
 CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
 MOUNT_POINTS = ("rnvme", "kernel", "debug", "uml", "cache", "dev", "proc", "sys", "tmp")
 PASSED_ON = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
-             "TERM", "COLUMNS", "TESTS", "KERNEL", "TIME", "ROUNDS", "MINUTES", "GROW", "FAULT", "GUESTS",
+             "TERM", "COLUMNS", "TESTS", "KERNEL", "TIME", "ROUNDS", "MINUTES", "GROW", "FAULT", "GUESTS", "KEEP",
              "RNVME_DRIVER", "RNVME_SEED", "RNVME_COMMIT", "SOURCE_DATE_EPOCH")
 
 # Whoever runs this may die in any way: the namespaces, and all in them, die with it.

@@ -184,11 +184,18 @@ def page(driver: str, outcomes: Sequence[Outcome], facts: Mapping[str, str]) -> 
         "| fault | verdict | expected | as it should be | note |", "|---|---|---|---|---|", *rows, ""])
 
 
-def read_page(text: str) -> Dict[str, Tuple[str, str]]:
-    """The verdicts of a page, with what is expected, by the names of the cases."""
+def read_page(text: str) -> Dict[str, Outcome]:
+    """What a page tells, by the names of the cases."""
     lines = [line for line in text.splitlines() if line.startswith("| `")]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    return {row[0].strip("`"): (row[1], row[2]) for row in rows if len(row) >= 3}
+    told = [Outcome(row[0].strip("`"), row[2], row[1], row[4], 0.0) for row in rows if len(row) == 5]
+    return {one.name: one for one in told}
+
+
+def renewed(known: Mapping[str, Outcome], outcomes: Sequence[Outcome], usual: Sequence[Case]) -> List[Outcome]:
+    """What is known with this run's outcomes in its place, of the usual cases and in their order."""
+    latest = {**known, **{one.name: one for one in outcomes}}
+    return [latest[case.name] for case in usual if case.name in latest]
 
 
 def side_by_side(pages: Mapping[str, str]) -> str:
@@ -197,15 +204,15 @@ def side_by_side(pages: Mapping[str, str]) -> str:
     names = list(dict.fromkeys(name for rows in read.values() for name in rows))
 
     def cell(driver: str, name: str) -> str:
-        verdict, expects = read[driver].get(name, ("", ""))
-        return verdict if not verdict or is_good(verdict, expects) else f"**{verdict}**"
+        one = read[driver].get(name)
+        return "" if one is None else one.verdict if one.good else f"**{one.verdict}**"
 
     def expected(name: str) -> str:
-        return next(rows[name][1] for rows in read.values() if name in rows)
+        return next(rows[name].expects for rows in read.values() if name in rows)
 
     head = ["fault", "expected", *read]
     rows = [[f"`{name}`", expected(name), *(cell(driver, name) for driver in read)] for name in names]
-    totals = [f"{sum(is_good(*row) for row in rows.values())} of {len(rows)}" for rows in read.values()]
+    totals = [f"{sum(one.good for one in rows.values())} of {len(rows)}" for rows in read.values()]
     rows.append(["as it should be", "", *totals])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, ["---"] * len(head), *rows])
 

@@ -4,7 +4,8 @@
 FAULT picks kinds (or cases, KIND@start and KIND@running) by patterns, DRIVER the driver, SEED all that is drawn. A
 line a fault, a table, JUnit in build/faults.xml, and what each guest and controller said in build/faults. A run of
 all kinds on the stock kernel renews Documentation/results/faults-DRIVER.md, and both drivers' verdicts in
-Documentation/faults.md. Documentation/faults.md tells what is done and what the verdicts mean.
+Documentation/faults.md; a run of some, with KEEP=1, renews their rows. Documentation/faults.md tells what is done and
+what the verdicts mean.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from . import inside, junit
 from .failure import Failure
 from .fault_controller import kinds
 from .fault_guest import try_case
-from .faults import Case, Outcome, choose, page, side_by_side, table
+from .faults import Case, Outcome, choose, page, read_page, renewed, side_by_side, table
 from .inside_test import draw_seed
 from .junit import Case as TestCase
 from .kernel import STOCK
@@ -40,7 +41,8 @@ def run_faults() -> int:
     draw_seed()
     seed = int(os.environ["RNVME_SEED"])
     pattern = os.environ.get("FAULT", "")
-    cases = choose(kinds(), pattern)
+    known = kinds()
+    cases = choose(known, pattern)
     if not cases:
         raise Failure(f"no kind of fault matches FAULT={pattern}: `nvme_fault_controller --kinds` lists them")
     shutil.rmtree(FOLDER, ignore_errors=True)
@@ -56,8 +58,8 @@ def run_faults() -> int:
     junit.write(inside.BUILD / "faults.xml", [test_case(one) for one in outcomes])
     print("summary", flush=True)
     print(table(outcomes), flush=True)
-    if not pattern and kernel.name == STOCK:
-        renew(outcomes, time.monotonic() - began)
+    if kernel.name == STOCK and (not pattern or os.environ.get("KEEP")):
+        renew(outcomes, choose(known, ""), time.monotonic() - began)
     good = sum(one.good for one in outcomes)
     print(f"{good} of {len(outcomes)} as they should be", flush=True)
     return 0 if good == len(outcomes) else 1
@@ -83,15 +85,18 @@ def test_case(outcome: Outcome) -> TestCase:
     return TestCase(f"faults.{inside.driver()}", outcome.name, outcome.seconds, word, text, outcome.verdict)
 
 
-def renew(outcomes: List[Outcome], seconds: float) -> None:
-    """Writes this driver's page of results, and the table of both."""
+def renew(outcomes: List[Outcome], usual: List[Case], seconds: float) -> None:
+    """Writes this driver's page of results, and the table of both. What was not tried now stays as it was."""
     driver = inside.driver()
+    own = RESULTS / f"faults-{driver}.md"
+    rows = renewed(read_page(own.read_text()) if own.exists() else {}, outcomes, usual)
     facts = {
         "date": f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M} UTC, {seconds / 60:.0f} minutes on "
                 f"{os.cpu_count()} CPUs",
+        "faults": f"{len(outcomes)} in this run, {len(rows)} in the table, {len(usual)} that there are",
         "commit": inside.commit(), "kernel": inside.kernels()[0].release, "seed": f"SEED={os.environ['RNVME_SEED']}"}
     RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / f"faults-{driver}.md").write_text(page(driver, outcomes, facts))
+    own.write_text(page(driver, rows, facts))
     pages: Dict[str, str] = {}
     for name in DRIVERS:
         path = RESULTS / f"faults-{name}.md"
@@ -99,4 +104,4 @@ def renew(outcomes: List[Outcome], seconds: float) -> None:
             pages[name] = path.read_text()
     text = PAGE.read_text()
     PAGE.write_text(TABLE.sub(lambda found: found[1] + side_by_side(pages) + "\n" + found[2], text))
-    print(f"the results are in {(RESULTS / f'faults-{driver}.md').relative_to(inside.PROJECT)}", flush=True)
+    print(f"the results are in {own.relative_to(inside.PROJECT)}", flush=True)

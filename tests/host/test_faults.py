@@ -8,7 +8,19 @@ from typing import Any, Callable, Dict, List
 
 import pytest
 from rnvme_tool import faults
-from rnvme_tool.faults import MEANING, Case, Outcome, Seen, choose, judge, page, read_page, side_by_side, table
+from rnvme_tool.faults import (
+    MEANING,
+    Case,
+    Outcome,
+    Seen,
+    choose,
+    judge,
+    page,
+    read_page,
+    renewed,
+    side_by_side,
+    table,
+)
 
 KINDS: List[Dict[str, Any]] = [
     {"name": "completion-lost", "arms": "running", "expects": "survives", "example": "completion-lost:nth=20"},
@@ -103,9 +115,19 @@ def outcomes(driver: str) -> List[Outcome]:
 def test_page_reads_back_as_it_was_written() -> None:
     text = page("rnvme", outcomes("rnvme"), {"commit": "abc"})
     print(text)
-    assert read_page(text) == {"completion-lost@running": ("hang", "survives"),
-                               "data-misplaced@running": ("data lost", "undetectable")}
+    read = read_page(text)
+    assert [(one.name, one.verdict, one.expects) for one in read.values()] == [
+        ("completion-lost@running", "hang", "survives"), ("data-misplaced@running", "data lost", "undetectable")]
+    assert page("rnvme", list(read.values()), {"commit": "abc"}) == text
     assert "- commit: abc" in text and "- 1 of 2 as they should be" in text
+
+
+def test_run_of_some_faults_leaves_the_other_rows_but_not_those_of_kinds_that_are_gone() -> None:
+    known = {one.name: one for one in [*outcomes("rnvme"), Outcome("gone@running", "survives", "hang", "", 1.0)]}
+    now = Outcome("completion-lost@running", "survives", "survived", "", 1.0)
+    rows = renewed(known, [now], choose(KINDS, ""))
+    assert [(one.name, one.verdict) for one in rows] == [
+        ("completion-lost@running", "survived"), ("data-misplaced@running", "data lost")]
 
 
 def test_long_story_of_the_judges_is_cut_for_the_table() -> None:
