@@ -129,6 +129,7 @@ impl Controller {
             Ok(pieces) => pieces,
             Err(fault) => return self.pointer_fault(taken, fault),
         };
+        self.judge_data(taken, &pieces);
         if let Err(fault) = data::scatter(&self.memory, &pieces, &bytes) {
             return self.pointer_fault(taken, fault.into());
         }
