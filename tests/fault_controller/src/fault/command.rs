@@ -15,7 +15,9 @@ impl Controller {
             Fault::Ignored => {}
             Fault::Refused => {
                 let status = Status::from_raw((fired.argument & 0xffff) as u16);
-                self.answer(&taken, Answer { result: 0, status });
+                // As it is told: the error log knows nothing of it.
+                let entry = self.entry(&taken, Answer { result: 0, status });
+                self.post_for(taken.sqid, entry);
             }
             Fault::Swapped => {
                 self.lies.parked.insert(taken.sqid, (taken, fired.wait()));
