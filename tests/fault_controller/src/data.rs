@@ -32,6 +32,8 @@ pub enum Place {
     Entry,
     /// The last entry of a list's page, which leads to the next one.
     Chain,
+    /// MPTR.
+    Metadata,
 }
 
 impl fmt::Display for Place {
@@ -42,6 +44,7 @@ impl fmt::Display for Place {
             Self::List => "PRP2, a list's,",
             Self::Entry => "a list's entry",
             Self::Chain => "a list's entry that goes on to the next page",
+            Self::Metadata => "MPTR",
         })
     }
 }

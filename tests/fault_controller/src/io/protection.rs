@@ -7,7 +7,7 @@ use nvme_proto::protection::APPLICATION_ESCAPE;
 use nvme_proto::status::Status;
 
 use crate::controller::{Answer, Controller, Taken};
-use crate::data::PointerFault;
+use crate::data::{Place, PointerFault};
 use crate::namespace::{Namespace, TUPLE_BYTES};
 
 const PRACT: u32 = 1 << 29;
@@ -203,7 +203,7 @@ impl Controller {
     fn metadata_pointer(&mut self, taken: &Taken) -> Result<u64, Answer> {
         let at = taken.command.mptr.get();
         if at % 4 != 0 {
-            return Err(self.pointer_fault(taken, PointerFault::Offset("MPTR", at)));
+            return Err(self.pointer_fault(taken, PointerFault::Offset(Place::Metadata, at)));
         }
         Ok(at)
     }

@@ -16,6 +16,7 @@ impl Judge {
             PointerFault::Offset(Place::List, _) => rules::PRP_LIST_OFFSET,
             PointerFault::Offset(Place::Entry, _) => rules::PRP_ENTRY_OFFSET,
             PointerFault::Offset(Place::Chain, _) => rules::PRP_CHAIN_OFFSET,
+            PointerFault::Offset(Place::Metadata, _) => rules::MPTR_OFFSET,
             PointerFault::Memory(_) => rules::DATA_UNMAPPED,
             PointerFault::Descriptor(_) => rules::SGL_DESCRIPTOR,
             PointerFault::Length(..) => rules::SGL_LENGTH,

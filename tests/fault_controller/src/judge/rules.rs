@@ -163,6 +163,8 @@ rules! {
         "has each entry of a PRP list at the beginning of a page";
     PRP_CHAIN_OFFSET "prp-chain-offset" "Base 4.3.1" [Memory]
         "continues a PRP list at the beginning of a page";
+    MPTR_OFFSET "mptr-offset" "Base 4.1.1" [Memory]
+        "has MPTR at a multiple of 4";
     SGL_DESCRIPTOR "sgl-descriptor" "Base 4.3.2" [Memory]
         "uses SGL descriptors that are known, where they may stand, with what is reserved 0";
     SGL_LENGTH "sgl-length" "Base 4.3.2" [Structures, Memory]

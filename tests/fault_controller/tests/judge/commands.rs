@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use nvme_fault_controller::namespace::Namespace;
 use nvme_fault_controller::settings::Settings;
 use nvme_proto::command::{Cns, Command};
 use nvme_proto::feature::FeatureId;
@@ -12,7 +13,7 @@ use nvme_proto::sgl::{Descriptor, DescriptorType};
 
 use super::driver::data::Shape;
 use super::driver::heap::BASE;
-use super::driver::{Driver, Setup};
+use super::driver::{nameless, Driver, Setup};
 use super::{assert_names_only, prepared, seeded, spoilt_read, NOWHERE};
 use super::{LISTED, SEGMENTED};
 
@@ -210,6 +211,16 @@ seeded! {
         spoilt_read(driver, 1, Shape::PLAIN, |_, command| {
             command.prp1 = (command.prp1.get() + 2).into();
         });
+    }
+
+    "mptr-offset" tuples_begin_at_an_odd_place(Driver::usual) |driver| {
+        let namespace = Namespace::new(3, 1 << 20, 9, nameless(), 0)
+            .and_then(|plain| plain.with_tuples(1, nameless()))
+            .expect("a namespace");
+        driver.controller.namespaces.insert(3, namespace);
+        let (data, tuples) = (driver.heap.take(1), driver.heap.take(1));
+        let command = Command::read(3, 0, 0).with_metadata(tuples + 2);
+        driver.send(1, command.with_data(data, 0));
     }
 
     "prp2-offset" the_second_page_has_an_offset(Driver::usual) |driver| {
