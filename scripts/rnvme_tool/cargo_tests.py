@@ -14,9 +14,10 @@ import os
 import pathlib
 import re
 import subprocess
-from typing import Dict, Iterator, List, Tuple
+from typing import Any, Dict, Iterator, List, Tuple
 
 from . import inside
+from .failure import Failure
 from .junit import Case
 
 RESULT = re.compile(r"^test (\S+)(?: - should panic)? \.\.\. (ok|FAILED|ignored)(?:, [^<]*)?(?: <([0-9.]+)s>)?")
@@ -57,16 +58,37 @@ def run_cargo_tests(words: List[str], lines_shown: bool = True) -> List[Case]:
 
 def build() -> Tuple[List[Program], str]:
     """The workspace's test programs; empty when it does not build, then with the compiler's messages."""
+    messages, errors = _compile()
+    return list(programs(messages)), errors
+
+
+def binary(name: str) -> pathlib.Path:
+    """A program of the workspace's, as its tests are built: with overflow checks, and nothing is compiled twice."""
+    messages, errors = _compile()
+    for message in _executables(messages):
+        if not message["profile"]["test"] and message["target"]["name"] == name:
+            return pathlib.Path(message["executable"])
+    raise Failure(f"{name} does not build:\n{errors}")
+
+
+def _compile() -> Tuple[str, str]:
+    """Compiles all tests: Cargo's messages, none if that failed, and the compiler's."""
     done = subprocess.run(["cargo", "test", *CARGO, "--no-run", "--message-format=json-render-diagnostics"],
                           stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    return (list(programs(done.stdout)) if done.returncode == 0 else []), done.stderr
+    return (done.stdout if done.returncode == 0 else ""), done.stderr
+
+
+def _executables(messages: str) -> Iterator[Dict[str, Any]]:
+    for line in messages.splitlines():
+        message = json.loads(line)
+        if message.get("reason") == "compiler-artifact" and message.get("executable"):
+            yield message
 
 
 def programs(messages: str) -> Iterator[Program]:
     """The test programs that Cargo's messages name."""
-    for line in messages.splitlines():
-        message = json.loads(line)
-        if message.get("reason") == "compiler-artifact" and message.get("executable") and message["profile"]["test"]:
+    for message in _executables(messages):
+        if message["profile"]["test"]:
             folder = pathlib.Path(message["manifest_path"]).parent
             yield Program(f"{folder.name}::{message['target']['name']}", str(folder), message["executable"])
 

@@ -17,25 +17,19 @@ import tempfile
 import time
 from typing import Any, Dict, List, Optional, Sequence
 
-from . import inside
+from . import cargo_tests
 from .failure import Failure
 from .guest import Guest
 from .kernel import DEBUG, Kernel
 from .machine import Machine, Namespace
 
-BINARY = inside.BUILD / "cargo/release/nvme_fault_controller"
 START_SECONDS = 10.0
 
 
 @functools.cache
 def build() -> pathlib.Path:
     """The program, built once in a run: what is changed meanwhile is for the next."""
-    done = subprocess.run(["cargo", "build", "--release", "--locked", "--package", "nvme_fault_controller",
-                           "--manifest-path", str(inside.PROJECT / "Cargo.toml")],
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise Failure(f"the fault controller does not build:\n{done.stderr}")
-    return BINARY
+    return cargo_tests.binary("nvme_fault_controller")
 
 
 def kinds() -> List[Dict[str, Any]]:

@@ -19,7 +19,7 @@ import time
 from typing import Dict, List, Optional, Tuple
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
-SECONDS = 60.0
+SECONDS = 30.0
 # How many cases a random test gets at most (tests/protocol/support.rs).
 CASES = "2"
 # These lay out gigabytes, count to millions or need thousands of cases: hours under Miri, and the smaller tests
