@@ -153,10 +153,10 @@ impl Controller {
         for fired in happening.deeds {
             self.deed(fired);
             // Behind it: one that resets the controller is still a lie.
-            self.judge.lied(hook, occasion, &fired);
+            self.judge.lied(occasion, &fired);
         }
         if let Some(fired) = &happening.instead {
-            self.judge.lied(hook, occasion, fired);
+            self.judge.lied(occasion, fired);
         }
         happening.instead
     }

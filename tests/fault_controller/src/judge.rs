@@ -22,7 +22,7 @@ mod trust;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::controller::{Controller, Taken};
-use crate::fault::{Fired, Hook, Occasion};
+use crate::fault::{Fired, Occasion};
 use crate::log::Log;
 use crate::memory::DmaFault;
 use rings::Rings;
@@ -128,8 +128,8 @@ impl Judge {
     }
 
     /// A fault happens.
-    pub fn lied(&mut self, hook: Hook, occasion: &Occasion, fired: &Fired) {
-        self.deceit.fired(hook, occasion, fired);
+    pub fn lied(&mut self, occasion: &Occasion, fired: &Fired) {
+        self.deceit.fired(occasion, fired);
     }
 
     /// The driver gave an address for a queue, or for doorbells, that is not there.

@@ -41,6 +41,8 @@ use seeded;
 mod commands;
 #[path = "judge/controller.rs"]
 mod controller;
+#[path = "judge/faults.rs"]
+mod faults;
 
 /// Where no memory is.
 const NOWHERE: u64 = 0xdead_0000_0000;

@@ -166,7 +166,6 @@ impl Controller {
         );
         self.later(fired.wait(), move |this| {
             this.store_at(address, Completion { phase, ..entry });
-            this.judge_posted(&entry);
         });
     }
 
@@ -181,7 +180,6 @@ impl Controller {
             ..right
         };
         self.store_at(address, right);
-        self.judge_posted(&entry);
         let (memory, lasts) = (self.memory.clone(), fired.wait().min(LONGEST));
         self.beside(move || flicker(&memory, address, [wrong, right], lasts));
     }

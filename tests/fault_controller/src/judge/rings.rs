@@ -65,6 +65,10 @@ pub(super) struct Rings {
     in_flight: BTreeMap<(u16, u16), u8>,
 }
 
+/// Abort and Asynchronous Event Request.
+const ABORT: u8 = 0x08;
+const EVENT_REQUEST: u8 = 0x0c;
+
 /// From `from` forwards to `to` in a ring.
 fn distance(from: u32, to: u32, entries: u32) -> u32 {
     (to % entries + entries - from % entries) % entries
@@ -83,27 +87,27 @@ impl Rings {
                 ),
             ));
         }
+        if sqid == 0 && matches!(opcode, ABORT | EVENT_REQUEST) {
+            broken.extend(self.outstanding(this, opcode));
+        }
+        broken
+    }
+
+    /// How many Aborts or Asynchronous Event Requests there are at once.
+    fn outstanding(&self, this: &Controller, opcode: u8) -> Option<Broken> {
         let id = this.identify_controller();
-        let limits = [
-            (0x08, rules::ABORTS, "Aborts", id.acl),
+        let (rule, name, limit) = if opcode == ABORT {
+            (rules::ABORTS, "Aborts", id.acl)
+        } else {
             (
-                0x0c,
                 rules::EVENT_REQUESTS,
                 "Asynchronous Event Requests",
                 id.aerl,
-            ),
-        ];
-        for (limited, rule, name, limit) in limits {
-            if sqid != 0 || opcode != limited {
-                continue;
-            }
-            let all = self.in_flight.range((0, 0)..=(0, u16::MAX));
-            let count = all.filter(|(_, opcode)| **opcode == limited).count();
-            if count > usize::from(limit) + 1 {
-                broken.push((rule, format!("{count} {name} are outstanding")));
-            }
-        }
-        broken
+            )
+        };
+        let all = self.in_flight.range((0, 0)..=(0, u16::MAX));
+        let count = all.filter(|(_, other)| **other == opcode).count();
+        (count > usize::from(limit) + 1).then(|| (rule, format!("{count} {name} are outstanding")))
     }
 
     /// The checks of a doorbell of a queue with so many entries. Tells whether it can be acted on.

@@ -42,40 +42,71 @@ pub(super) struct Deceit {
     told: BTreeMap<Trust, &'static str>,
 }
 
-/// Kinds that lie about less than others at their place: what they do is only late, or not at all, and
-/// the judge sees the entries that are posted.
+/// Kinds that mislead nobody, whatever is usual at their place: what they do is late, or not done, or
+/// changes only what nobody judges: the data of blocks, the status of I/O. The judge sees the entries
+/// that are posted.
 const HARMLESS: &[&str] = &[
-    "command-ignored",
-    "completion-late",
     "completion-lost",
-    "deaf",
-    "deaf-io",
-    "flush-ignored",
+    "completion-late",
+    "completion-reordered",
+    "completion-interrupt-early",
+    "completion-error",
+    "completion-error-dnr",
+    "completion-error-unknown",
+    "completion-error-random",
+    "completion-retry-later",
+    "data-short",
+    "data-not-moved",
+    "data-flipped",
+    "data-other-block",
+    "data-pages-swapped",
+    "write-lost",
+    "write-flipped",
+    "write-other-block",
+    "register-slow",
+    "stands-still",
+    "interrupt-spurious",
+    "interrupt-burst",
+    "interrupt-storm",
+    "interrupt-while-enabling",
 ];
+
+/// Kinds that write to an entry more than once.
+const WRITES_ON: &[&str] = &["completion-torn", "completion-rewritten"];
+
+/// What a fault misleads about.
+fn misleads(occasion: &Occasion, fired: &Fired) -> &'static [Trust] {
+    let admin = occasion.queue == Some(0);
+    match fired.kind.hook {
+        // Of an admin command's answer a driver makes queues, and what it takes the controller for.
+        Hook::Command | Hook::Completion if admin => {
+            &[Trust::Rings, Trust::Admin, Trust::Structures]
+        }
+        _ if HARMLESS.contains(&fired.kind.name) => &[],
+        Hook::Command | Hook::Interrupt => &[],
+        // These go on writing to an entry when its queue may be gone.
+        Hook::Completion if WRITES_ON.contains(&fired.kind.name) => &[Trust::Rings, Trust::Memory],
+        Hook::Completion | Hook::Consumed | Hook::Doorbell | Hook::EventIndex => &[Trust::Rings],
+        Hook::RegisterRead => match occasion.offset {
+            Some(offset::INTMS..=offset::ACQ) => &[Trust::Status],
+            _ => &[Trust::Capabilities],
+        },
+        // A queue's address that did not arrive has the controller read what was no queue.
+        Hook::RegisterWrite => &[Trust::Status, Trust::Memory],
+        Hook::Enable | Hook::Disable | Hook::Shutdown => &[Trust::Status],
+        Hook::Structure | Hook::Grant => &[Trust::Structures],
+        // Entries where there was a queue.
+        Hook::Reset | Hook::QueueDeleted => &[Trust::Rings, Trust::Memory],
+        Hook::Data => &[Trust::Memory],
+        Hook::Time | Hook::Anywhere => &[Trust::Status, Trust::Rings, Trust::Admin],
+    }
+}
 
 impl Deceit {
     /// A fault happens.
-    pub(super) fn fired(&mut self, hook: Hook, occasion: &Occasion, fired: &Fired) {
-        let name = fired.kind.name;
-        let admin = occasion.queue == Some(0);
-        let about: &[Trust] = match hook {
-            _ if fired.kind.hook == Hook::Anywhere => &[Trust::Status, Trust::Rings, Trust::Admin],
-            Hook::RegisterRead => match occasion.offset {
-                Some(offset::INTMS..=offset::ACQ) => &[Trust::Status],
-                _ => &[Trust::Capabilities],
-            },
-            Hook::RegisterWrite | Hook::Enable | Hook::Disable | Hook::Shutdown => &[Trust::Status],
-            Hook::Reset => &[Trust::Status, Trust::Rings],
-            Hook::Structure | Hook::Grant => &[Trust::Structures],
-            Hook::Command | Hook::Completion if HARMLESS.contains(&name) && !admin => &[],
-            Hook::Command | Hook::Completion => &[Trust::Rings, Trust::Admin],
-            Hook::Doorbell | Hook::Consumed | Hook::QueueDeleted => &[Trust::Rings],
-            Hook::EventIndex => &[Trust::Rings, Trust::Memory],
-            Hook::Data => &[Trust::Memory],
-            Hook::Interrupt | Hook::Time | Hook::Anywhere => &[],
-        };
-        for trust in about {
-            self.told.entry(*trust).or_insert(name);
+    pub(super) fn fired(&mut self, occasion: &Occasion, fired: &Fired) {
+        for trust in misleads(occasion, fired) {
+            self.told.entry(*trust).or_insert(fired.kind.name);
         }
     }
 
