@@ -200,8 +200,8 @@ def test_nvme_cli_shows_what_the_controller_has(boot: Boot, start: Start, kernel
     assert (error["error_count"], error["lba"], error["nsid"], error["status_field"] & 0x7ff) == (1, 999999, 1, 0x80)
     assert empty["error_count"] == 0
     # The threshold is the default, and what it can be: saved and changed.
-    assert "0x000157" in guest.out(f"nvme get-feature {device} --feature-id=4").lower()
-    assert "0x000005" in guest.out(f"nvme get-feature {device} --feature-id=4 --sel=3").lower()
+    assert "value:0x00000157" in guest.out(f"nvme get-feature {device} --feature-id=4").lower()
+    assert "0x00000005" in guest.out(f"nvme get-feature {device} --feature-id=4 --sel=3").lower()
     guest.run(f"nvme resv-register {disk} --nrkey=171 --rrega=0 && nvme resv-acquire {disk} --crkey=171 --rtype=1")
     controller.tell("reserve 1 9 register 172")
     report = ask(f"resv-report {disk}")

@@ -94,7 +94,7 @@ fn a_host_on_another_cpu_loses_nothing() {
         }
         let entry = cq + u64::from(done % ENTRIES) * 16;
         let status = memory.load32(entry + 12).expect("an entry");
-        if (status >> 16 & 1 == 1) == (done / ENTRIES % 2 == 0) {
+        if ((status >> 16) & 1 == 1) == (done / ENTRIES % 2 == 0) {
             assert_eq!(status & 0xffff, done % 4096, "in order, each once");
             done += 1;
             last = Instant::now();

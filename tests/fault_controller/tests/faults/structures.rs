@@ -11,6 +11,9 @@ use nvme_proto::register::offset;
 use crate::driver::{Driver, Setup};
 use crate::{enabled, fired, running};
 
+/// Where a field begins, and its bytes.
+type Field<'a> = (usize, &'a [u8]);
+
 /// A structure as the controller has it without a fault.
 fn right(nsid: u32, cns: Cns) -> Vec<u8> {
     let mut driver = Driver::new(Setup::default());
@@ -20,7 +23,7 @@ fn right(nsid: u32, cns: Cns) -> Vec<u8> {
 
 /// The kind changes these bytes and no others.
 #[track_caller]
-fn changes(kind: &str, nsid: u32, cns: Cns, fields: &[(usize, &[u8])]) {
+fn changes(kind: &str, nsid: u32, cns: Cns, fields: &[Field<'_>]) {
     let mut expected = right(nsid, cns);
     for (at, bytes) in fields {
         expected[*at..*at + bytes.len()].copy_from_slice(bytes);
@@ -42,7 +45,7 @@ const FF: [u8; 1024] = [0xff; 1024];
 
 #[test]
 fn fields_of_identify_controller_are_as_told() {
-    let fields: &[(&str, &[(usize, &[u8])])] = &[
+    let fields: &[(&str, &[Field<'_>])] = &[
         ("identify-mdts", &[(77, &[255])]),
         ("identify-mdts-one", &[(77, &[1])]),
         ("identify-mdts:arg=0", &[(77, &[0])]),
@@ -96,7 +99,7 @@ fn fields_of_identify_namespace_are_as_told() {
         changes(kind, 1, Cns::Namespace, &lbads(value));
     }
     let beyond = (1u64 << 40).to_le_bytes();
-    let fields: &[(&str, &[(usize, &[u8])])] = &[
+    let fields: &[(&str, &[Field<'_>])] = &[
         ("nsze-zero", &[(0, &[0; 8])]),
         ("nsze-huge", &[(0, &FF[..16])]),
         ("nsze-beyond", &[(0, &beyond), (8, &beyond)]),
