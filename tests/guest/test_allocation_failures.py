@@ -262,9 +262,11 @@ def test_insmod_survives_allocations_failing(boot: Boot, new_image: NewImage) ->
     guest.unload()
     # As in allocation_walk.sh: what is enabled already does not come to ACPICA's use of freed memory.
     guest.run(f"echo 1 >/sys/bus/pci/devices/{guest.pci_address()}/enable")
-    # The first ones are those of insmod's own start; beyond the last nothing is left to fail.
-    step = 45 if soaking() else 225
-    sites = [*range(150 + random.Random(seed()).randrange(step), 2400, step), 2400]
+    # The first ones are those of insmod's own start. The module is read and laid out next, which does not go on
+    # without memory; most of the rest does. Beyond the last nothing is left to fail.
+    early, late = (20, 60) if soaking() else (90, 300)
+    draw = random.Random(seed())
+    sites = [*range(60 + draw.randrange(early), 420, early), *range(420 + draw.randrange(late), 2400, late), 2400]
     outcomes = [line.split(" ", 1) for line in guest.out(INSMOD % " ".join(map(str, sites)), 240).splitlines()]
     print("\n".join(map(" ".join, outcomes)))
     assert len(outcomes) == len(sites)
