@@ -67,12 +67,6 @@ pub mod opcode {
     }
 }
 
-/// The number that up to 8 bytes make up, little-endian.
-pub(crate) fn number(bytes: &[u8]) -> u64 {
-    let bytes = bytes.iter().take(8).rev();
-    bytes.fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
-}
-
 /// Asynchronous Event Requests that are taken at once (AERL + 1).
 pub const EVENT_REQUESTS: usize = 4;
 

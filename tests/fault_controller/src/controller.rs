@@ -16,6 +16,7 @@ use nvme_proto::register::{offset, Cap};
 use nvme_proto::status::Status;
 use zerocopy::IntoBytes as _;
 
+use crate::data::number;
 use crate::fault::{Faults, Fired, Hook, Lies, Occasion};
 use crate::judge::{Doorbell, Judge};
 use crate::later::Later;
@@ -244,10 +245,7 @@ impl Controller {
     fn doorbell(&mut self, at: usize, bytes: &[u8]) {
         let stride = Cap::from_raw(self.registers.cap).doorbell_stride();
         let index = (at - offset::DOORBELLS) / stride;
-        let value = bytes
-            .iter()
-            .rev()
-            .fold(0u32, |sum, byte| (sum << 8) | u32::from(*byte));
+        let value = (number(bytes) & 0xffff_ffff) as u32;
         let (qid, completion) = ((index / 2) as u16, index % 2 == 1);
         let aligned = (at - offset::DOORBELLS) % stride == 0 && bytes.len() == 4;
         let value = self.newest(qid, completion, value);

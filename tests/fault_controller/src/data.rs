@@ -143,7 +143,7 @@ fn prp(memory: &Memory, prp1: u64, prp2: u64, length: usize) -> Result<Vec<Piece
         };
         let mut bytes = vec![0; (here + usize::from(chained)) * 8];
         memory.read(list, &mut bytes)?;
-        let mut entries = bytes.chunks_exact(8).map(word);
+        let mut entries = bytes.chunks_exact(8).map(number);
         for entry in entries.by_ref().take(here) {
             let now = rest.min(PAGE as usize);
             pieces.push(page(Place::Entry, entry, now)?);
@@ -166,11 +166,10 @@ fn page(place: Place, address: u64, length: usize) -> Result<Piece, PointerFault
     Ok(Piece { address, length })
 }
 
-fn word(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .rev()
-        .fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
+/// The number that up to 8 bytes make up, little-endian.
+pub(crate) fn number(bytes: &[u8]) -> u64 {
+    let bytes = bytes.iter().take(8).rev();
+    bytes.fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
 }
 
 /// A descriptor as it lies in memory.
@@ -226,7 +225,7 @@ fn segment(memory: &Memory, leads: Descriptor) -> Result<Vec<Descriptor>, Pointe
         .chunks_exact(16)
         .map(|pair| {
             let (low, high) = pair.split_at(8);
-            Descriptor::new(word(low), word(high))
+            Descriptor::new(number(low), number(high))
         })
         .collect();
     let leads_on = |one: &Descriptor| matches!(one.kind, SEGMENT | LAST_SEGMENT);

@@ -10,9 +10,9 @@ use nvme_proto::dsm::RANGE_BYTES;
 use nvme_proto::feature::FeatureId;
 use nvme_proto::status::Status;
 
-use crate::admin::number;
 use crate::controller::{Answer, Controller, Taken};
 use crate::data;
+use crate::data::number;
 use crate::fault::Hook;
 
 pub mod copy;

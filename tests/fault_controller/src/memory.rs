@@ -128,11 +128,6 @@ impl Memory {
         }
     }
 
-    /// Whether a byte at `address` is mapped.
-    pub fn is_mapped(&self, address: u64) -> bool {
-        self.find(address).is_some()
-    }
-
     /// Whether `length` bytes from `address` on are mapped, for writing if so asked.
     pub fn holds(&self, address: u64, length: u64, write: bool) -> bool {
         usize::try_from(length).is_ok_and(|length| self.pieces(address, length, write).is_ok())

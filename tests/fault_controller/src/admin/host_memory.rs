@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use nvme_proto::status::Status;
 
 use crate::admin::logs::put;
-use crate::admin::number;
 use crate::controller::{Answer, Controller, Taken};
+use crate::data::number;
 use crate::judge::rules;
 
 /// CDW11: Enable Host Memory.

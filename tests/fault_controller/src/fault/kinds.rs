@@ -276,6 +276,15 @@ pub struct Patch {
     pub put: Put,
 }
 
+/// The argument in a field.
+const fn patch(at: usize, bytes: usize) -> Patch {
+    Patch {
+        at,
+        bytes,
+        put: Put::Argument,
+    }
+}
+
 /// What a patch puts into its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Put {

@@ -155,12 +155,7 @@ fn apply(patch: &Patch, argument: u64, bytes: &mut [u8]) {
 /// Sizes of half as many blocks each time, one at least.
 fn shrink(bytes: &mut [u8], count: u64) {
     for at in SIZES {
-        let old = bytes
-            .iter()
-            .skip(at)
-            .take(8)
-            .rev()
-            .fold(0u64, |sum, byte| (sum << 8) | u64::from(*byte));
+        let old = data::number(bytes.get(at..).unwrap_or_default());
         let times = u32::try_from(count - 1).unwrap_or(u32::MAX);
         let new = old.checked_shr(times).unwrap_or(0).max(1);
         overwrite(bytes, at, &new.to_le_bytes());

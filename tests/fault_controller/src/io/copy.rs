@@ -5,8 +5,8 @@
 use nvme_proto::status::Status;
 
 use super::{outcome, FUA};
-use crate::admin::number;
 use crate::controller::{Answer, Controller, Taken};
+use crate::data::number;
 use crate::namespace::Namespace;
 
 /// MSSRL: the most blocks of a source range.

@@ -14,8 +14,8 @@ use nvme_proto::status::Status;
 use crate::admin::events::{kind, Event};
 use crate::admin::features::RESERVATION_MASK;
 use crate::admin::logs::{lid, put};
-use crate::admin::number;
 use crate::controller::{Answer, Controller, Taken};
+use crate::data::number;
 use crate::io::opcode;
 
 /// RESCAP: all six types, and that a reservation can persist through a loss of power.

@@ -7,6 +7,7 @@ use nvme_proto::register::{offset, Aqa, Cap, Cc};
 use super::queues::{region, unusable};
 use super::{rules, Broken, Judge};
 use crate::controller::Controller;
+use crate::data::number;
 use crate::queue::{CQE_BYTES, SQE_BYTES};
 
 /// The registers of 64 bits.
@@ -133,11 +134,7 @@ impl Judge {
     /// Registers are written, while they still are what they were.
     fn register_written(&mut self, this: &Controller, at: usize, bytes: &[u8]) {
         let mut broken = Vec::new();
-        let low = bytes
-            .iter()
-            .take(4)
-            .rev()
-            .fold(0u32, |sum, byte| (sum << 8) | u32::from(*byte));
+        let low = (number(bytes) & 0xffff_ffff) as u32;
         let seen = format!("{} bytes, {low:08x}, are written at {at:#x}", bytes.len());
         if !fits(at, bytes.len()) {
             broken.push((rules::REGISTER_WIDTH, seen));

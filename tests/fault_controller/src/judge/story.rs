@@ -7,6 +7,7 @@ use zerocopy::IntoBytes as _;
 
 use super::fields;
 use crate::controller::{Controller, Taken};
+use crate::data::number;
 
 /// The names of the dwords that mean the same in every command.
 fn meaning(command: &Command, dword: usize) -> String {
@@ -45,10 +46,7 @@ pub(super) fn of(this: &Controller, taken: &Taken) -> Vec<String> {
     );
     let mut lines = vec![format!("{name} from queue {}, {queue}", taken.sqid)];
     for (dword, bytes) in command.as_bytes().chunks_exact(4).enumerate() {
-        let value = bytes
-            .iter()
-            .rev()
-            .fold(0u32, |sum, byte| (sum << 8) | u32::from(*byte));
+        let value = number(bytes);
         // Reserved in most commands, and nothing to tell where they are 0.
         let common = meaning(command, dword);
         let own = fields.map_or("", |fields| fields.meaning(dword));

@@ -7,8 +7,9 @@ use nvme_proto::feature::{FeatureId, HOST_BEHAVIOR_BYTES};
 use nvme_proto::status::Status;
 
 use super::HOST_IDENTIFIER;
-use crate::admin::{number, power};
+use crate::admin::power;
 use crate::controller::{Answer, Controller, Taken};
+use crate::data::number;
 
 const TRANSITIONS: u8 = FeatureId::AutonomousPowerStateTransition as u8;
 const MEMORY: u8 = FeatureId::HostMemoryBuffer as u8;

@@ -6,7 +6,7 @@ use std::mem::offset_of;
 
 use nvme_proto::identify::IdentifyController as Id;
 
-use super::{Expects, Fault, Kind, Only, Patch, Place, Put};
+use super::{patch, Expects, Fault, Kind, Only, Patch, Place, Put};
 use crate::fault::Hook;
 
 const ZEROED: &str = "identify data of all zeros or all ones";
@@ -21,15 +21,6 @@ const fn kind(name: &'static str, fault: Fault) -> Kind {
         .only(Only::Identify(0x01))
         .always()
         .at_start()
-}
-
-/// The argument in a field.
-const fn patch(at: usize, bytes: usize) -> Patch {
-    Patch {
-        at,
-        bytes,
-        put: Put::Argument,
-    }
 }
 
 /// The argument in each byte.

@@ -6,7 +6,7 @@ use std::mem::offset_of;
 
 use nvme_proto::identify::IdentifyNamespace as Id;
 
-use super::{Expects, Fault, Kind, Only, Patch, Place, Put};
+use super::{patch, Expects, Fault, Kind, Only, Patch, Place, Put};
 use crate::fault::Hook;
 
 const SIZES: &str = "LBADS < 9, > 16 or absurd; NSZE << LBADS overflows";
@@ -18,15 +18,6 @@ const fn kind(name: &'static str, fault: Fault) -> Kind {
         .only(Only::Identify(0x00))
         .always()
         .at_start()
-}
-
-/// The argument in a field.
-const fn patch(at: usize, bytes: usize) -> Patch {
-    Patch {
-        at,
-        bytes,
-        put: Put::Argument,
-    }
 }
 
 const NSFEAT: usize = offset_of!(Id, nsfeat);
