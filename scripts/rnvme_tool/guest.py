@@ -17,7 +17,6 @@ import dataclasses
 import itertools
 import pathlib
 import re
-import shlex
 import subprocess
 import tempfile
 import threading
@@ -47,10 +46,14 @@ BOOT_SECONDS = 90.0
 LAST_LINES = 40
 AGENT_PORT = "org.qemu.guest_agent.0"
 MODULE = "/lib/rnvme/rnvme.ko"
-# Name, namespace id and device of each disk: the stock driver tells the id, ours ends the name with it.
-DESCRIBE_DISKS = """for d in /sys/block/*n*; do [ -e "$d" ] || continue
-if [ -e $d/nsid ]; then id=$(cat $d/nsid); else id=${d##*n}; fi
-echo ${d##*/} $id $(readlink -f $d); done"""
+# Name, namespace id and device of each disk: the stock driver tells the id, ours ends the name with it. No program
+# is started: that takes longer than all the rest.
+DESCRIBE_DISKS = """for d in /sys/block/*n*; do cd -P $d 2>/dev/null || continue
+id=${d##*n}; [ ! -e nsid ] || read -r id <nsid; echo ${d##*/} $id $PWD; done"""
+# Ends with the names when there are enough of them, or when the time is over.
+AWAIT_DISKS = """shopt -s nullglob
+while names=(/sys/block/%s*n*); [ ${#names[@]} -lt %d ] && [ $SECONDS -lt %g ]; do sleep 0.05; done
+echo ${names[@]##*/}"""
 T = TypeVar("T")
 
 
@@ -293,9 +296,7 @@ class Guest:
 
     def await_disks(self, count: int, timeout: float = 30) -> List[str]:
         """Waits until the driver has made `count` disks."""
-        wait = f"until [ $(ls /sys/block | grep -c '^{self.driver}[0-9]*n[0-9]*$') -ge {count} ]; do sleep 0.05; done"
-        line = f"timeout {timeout:g} bash -c {shlex.quote(wait)}; ls /sys/block"
-        names = self._ours(self.run(line, timeout + 10, check=False).out)
+        names = self._ours(self.out(AWAIT_DISKS % (self.driver, count, timeout), timeout + 10))
         if len(names) < count:
             raise GuestFailure(f"{count} disks were expected within {timeout:g} s, there are {names}")
         return names

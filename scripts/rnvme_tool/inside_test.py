@@ -23,7 +23,7 @@ from .inside_coverage import coverage_cases
 from .inside_fuzz import fuzz_cases
 from .junit import Case
 
-FUZZ_SECONDS = 5.0
+FUZZ_SECONDS = 3.0
 # pytest ends with this status when no test was picked.
 NOTHING_PICKED = 5
 

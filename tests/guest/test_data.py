@@ -54,7 +54,7 @@ def test_fio_verifies_every_size_depth_and_offset_and_host_sees_the_same(
     longest = raise_transfer_size(guest, disk)
     assert longest == longest_transfer(guest, 2048)
     with watch(guest, folder, "pci_nvme_map_prp", "pci_nvme_map_sgl") as trace:
-        verified(guest, disk, jobs_of_every_size(block, rounds(guest, stock=1, debug=8, soak=1)), 150)
+        verified(guest, disk, jobs_of_every_size(block, rounds(guest, stock=2, debug=8, soak=1)), 150)
     told = [re.search(r" len (\d+) prp1 0x([0-9a-f]+)", line) for line in trace.of("pci_nvme_map_prp")]
     lengths = {int(found.group(1)) for found in told if found}
     by_list = [int(length) for length in re.findall(r" len (\d+)", "\n".join(trace.of("pci_nvme_map_sgl")))]
@@ -69,9 +69,9 @@ def test_fio_verifies_every_size_depth_and_offset_and_host_sees_the_same(
 
 
 def test_lists_of_one_and_two_pages_carry_the_same_data(boot: Boot, new_image: NewImage) -> None:
-    images = [new_image("small", 16 * MIB), new_image("large", 16 * MIB)]
+    images = [new_image("small", 8 * MIB), new_image("large", 8 * MIB)]
     guest = boot([Controller([Namespace(images[0]), Namespace(images[1], 4096)], options=LARGEST)], load=False)
-    size_each = rounds(guest, stock=8, debug=2, soak=8) * MIB
+    size_each = rounds(guest, stock=4, debug=2, soak=8) * MIB
     jobs: List[Dict[str, Option]] = [{"bs": size, "iodepth": 4, "iomem_align": align, "size": size_each}
                                      for size, align in ((2 * MIB, 4096), (2 * MIB, 4), (MIB, 512), (128 << 10, 4))]
     # The longest list has as many entries as a transfer has pages, but the first.

@@ -20,7 +20,7 @@ import pytest
 from harness import Boot, Controller, Guest, Machine, Namespace
 from harness.machines import longest_transfer
 from harness.observe import MIB, assert_orderly, fio_command, guest_sum, host_sum, reads_well, seeded, verified
-from harness.sample import rounds
+from harness.sample import rounds, soaking
 
 pytestmark = pytest.mark.io_suite
 NewImage = Callable[[str, int], pathlib.Path]
@@ -133,9 +133,10 @@ def tar_of_many_files(path: pathlib.Path, count: int) -> Dict[str, str]:
 
 
 def test_thousands_of_files_survive_unmount_fsck_and_a_new_mount(boot: Boot, new_image: NewImage) -> None:
-    archive, target = new_image("archive", 256 * MIB), new_image("target", 384 * MIB)
+    most = 10_000 if soaking() else 3_000
+    archive, target = new_image("archive", most * 26_000 // MIB * MIB), new_image("target", most * 40_000 // MIB * MIB)
     guest = boot([Controller([Namespace(archive)]), Controller([Namespace(target, 4096)])])
-    count = rounds(guest, stock=10_000, debug=100, soak=10_000)
+    count = rounds(guest, stock=most, debug=100, soak=most)
     sums = tar_of_many_files(archive, count)
     disk = f"/dev/{guest.disk(1)}"
     guest.run(f"mkfs.ext4 -q {disk} && mount -t ext4 {disk} /mnt", 60)

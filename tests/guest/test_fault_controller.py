@@ -2,7 +2,7 @@
 """The fault controller without faults is an NVMe controller like any other, for our driver and for the C driver.
 
 Each story is told twice in one guest, by our driver and by the C driver, and the judge must have nothing to say of
-either. Relies on tests/fault_controller, which QEMU reaches over vfio-user.
+either. On the debug kernel our driver tells it alone. Relies on tests/fault_controller, which QEMU reaches over vfio-user.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from harness import Boot, Guest, Namespace
 from harness.fault_controller import FaultController, reachable
 from harness.observe import MIB, fio, guest_sum, host_sum, seeded, verified
 from harness.peer import OUR_LIMITS, differing, queue, under_the_c_driver
+from harness.sample import takes_a_sample
 from rnvme_tool.kernel import Kernel
 
 Start = Callable[..., FaultController]
@@ -47,8 +48,10 @@ def plugged(boot: Boot, kernel: Kernel, controller: FaultController, disks: int,
 
 
 def drivers(guest: Guest, disks: int) -> Iterator[str]:
-    """Our driver, and then the C driver in its place."""
+    """Our driver, and then the C driver in its place; in a run that takes samples, on the stock kernel alone."""
     yield guest.driver
+    if takes_a_sample(guest):
+        return
     with under_the_c_driver(guest, disks):
         yield guest.driver
 
@@ -79,6 +82,8 @@ def test_fio_verifies_on_both_block_sizes_by_page_lists_and_by_sgls(boot: Boot, 
     assert_lawful(controller)
 
 
+# Where the two are compared, one kernel is enough.
+@pytest.mark.stock_only
 def test_file_system_is_the_same_for_both_drivers(boot: Boot, start: Start, kernel: Kernel,
                                                   new_image: NewImage) -> None:
     controller = start([Namespace(new_image("a", 24 * MIB), block=4096)])
@@ -138,6 +143,7 @@ def test_every_synchronous_write_is_followed_by_a_flush(boot: Boot, start: Start
     assert_lawful(controller)
 
 
+@pytest.mark.stock_only
 def test_disks_are_of_the_same_size_and_limits_for_both_drivers(boot: Boot, start: Start, kernel: Kernel,
                                                                 new_image: NewImage) -> None:
     controller = start([Namespace(new_image("a", 16 * MIB)), Namespace(new_image("b", 24 * MIB), block=4096)])

@@ -131,14 +131,14 @@ def test_doorbells_are_rung_in_the_bar_where_shadows_are_not_offered_or_not_want
 
 def test_many_jobs_on_every_cpu_complete_every_command_once(boot: Boot, new_image: NewImage,
                                                             folder: pathlib.Path) -> None:
-    images = [new_image("small", 64 * MIB), new_image("large", 64 * MIB)]
+    images = [new_image("small", 36 * MIB), new_image("large", 36 * MIB)]
     guest = boot([Controller([Namespace(images[0]), Namespace(images[1], 4096)])],
                  Machine(cpus=4, process_args=traced(folder)), parameters="io_queue_depth=33")
     disks = [guest.disk(0, nsid) for nsid in (1, 2)]
     size = rounds(guest, stock=3, debug=1, soak=3)
     jobs: List[Dict[str, Option]] = [
         {"filename": f"/dev/{disks[index % 2]}", "bs": bs, "iodepth": 32, "iodepth_batch_submit": 8, "size": f"{size}m",
-         "offset": f"{4 * index}m", "ioengine": engine}
+         "offset": f"{3 * index}m", "ioengine": engine}
         for index, (bs, engine) in enumerate((bs, engine) for bs in ("4k", "20k", "64k", "512k")
                                              for engine in ("libaio", "io_uring", "psync"))]
     with watch(guest, folder, "pci_nvme_io_cmd") as trace:

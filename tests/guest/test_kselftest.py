@@ -11,6 +11,7 @@ import pathlib
 import subprocess
 from typing import Callable, List
 
+import pytest
 from harness import Boot, Controller, Namespace, kselftest
 from harness.observe import MIB, assert_orderly, host_sum
 from harness.sample import some
@@ -43,6 +44,8 @@ def test_selftests_pass_on_both_block_sizes_and_touch_no_other_disk(boot: Boot, 
     assert_orderly(guest)
 
 
+# About the scripts, not about the driver; the kernel's runner takes its time.
+@pytest.mark.stock_only
 def test_selftests_without_a_disk_skip_and_with_a_wrong_one_fail(boot: Boot) -> None:
     guest = boot(load=False)
     nothing = kselftest(guest)

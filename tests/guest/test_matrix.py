@@ -64,7 +64,7 @@ def try_row(guest: Guest, row: Row, disk: str, image: pathlib.Path) -> None:
 
 @pytest.mark.soak
 def test_combinations_carry_the_same_data(boot: Boot, new_image: NewImage, record_property: Figure) -> None:
-    images = {(mdts, block): new_image(f"disk{mdts}-{block}", 4 * MIB)
+    images = {(mdts, block): new_image(f"disk{mdts}-{block}", 2 * MIB)
               for mdts in MATRIX["mdts"] for block in MATRIX["block"]}
     guest = boot([Controller([Namespace(images[mdts, block], int(block)) for block in MATRIX["block"]],
                              options={"mdts": mdts}) for mdts in MATRIX["mdts"]], load=False)

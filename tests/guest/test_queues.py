@@ -101,7 +101,7 @@ ODD = [Odd({"max_ioqpairs": 1}, queues=1, interrupts=2),
 
 def test_controllers_with_small_limits_all_work_side_by_side(boot: Boot, new_image: NewImage, kernel: Kernel) -> None:
     chosen = some(ODD, kernel, debug=2)
-    images = [new_image(f"disk{index}", 8 * MIB) for index in range(len(chosen))]
+    images = [new_image(f"disk{index}", 2 * MIB) for index in range(len(chosen))]
     guest = boot([Controller([Namespace(image)], options=odd.options) for image, odd in zip(images, chosen)],
                  Machine(cpus=4))
     disks = [guest.disk(index) for index in range(len(chosen))]

@@ -96,7 +96,7 @@ def test_load_and_unload_again_and_again(boot: Boot, new_image: NewImage, record
     image = new_image("disk", 8 * MIB)
     guest = boot([Controller([Namespace(image)])], load=False)
     device = f"/sys/bus/pci/devices/{guest.pci_address()}"
-    count = rounds(guest, stock=50, debug=5, soak=200)
+    count = rounds(guest, stock=20, debug=5, soak=200)
     began = time.monotonic()
     guest.run(f"for i in $(seq {count}); do insmod /lib/rnvme/rnvme.ko || exit 1; [ -b /dev/rnvme0n1 ] || exit 2; "
               "dd if=/dev/rnvme0n1 of=/dev/null bs=4k count=4 iflag=direct status=none || exit 3; "
@@ -121,7 +121,7 @@ def test_unbind_and_bind_under_io_again_and_again(boot: Boot, new_image: NewImag
                 for source, target, flags in (
                     (f"/dev/{disk}", "/dev/null", "iflag=direct"), (f"/dev/{disk}", "/dev/null", "skip=300"),
                     ("/dev/zero", f"/dev/{disk}", "oflag=direct conv=notrunc,nocreat"))]
-    count = rounds(guest, stock=50, debug=5, soak=200)
+    count = rounds(guest, stock=20, debug=5, soak=200)
     began = time.monotonic()
     busy = int(guest.out(f"""busy=0; for i in $(seq {count}); do
 for n in $(seq 1000); do [ $(awk '{{print $9}}' /sys/block/{disk}/stat) -gt 0 ] && busy=$((busy+1)) && break; done
@@ -144,7 +144,7 @@ def test_unbind_under_fio_ends_it_with_errors(boot: Boot, new_image: NewImage, f
     image = new_image("disk", 16 * MIB)
     guest = boot([Controller([Namespace(image)])], Machine(cpus=4, process_args=traced(folder)))
     disk, address = guest.disk(), guest.pci_address()
-    for _ in range(3):
+    for _ in range(rounds(guest, stock=3, debug=1, soak=3)):
         job = endless_io(guest, disk)
         with watch(guest, folder, "pci_nvme_mmio_cfg", "pci_nvme_mmio_shutdown_set", "pci_nvme_mmio_stopped",
                    "pci_nvme_del_sq", "pci_nvme_del_cq", "pci_nvme_io_cmd") as trace:
