@@ -22,6 +22,7 @@ pub mod memory;
 pub mod namespace;
 pub mod pci;
 pub mod queue;
+pub mod ranges;
 pub mod registers;
 pub mod server;
 pub mod settings;

@@ -2,7 +2,6 @@
 
 //! A namespace: its blocks in a sparse file, its identity, and what it can do.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -11,6 +10,7 @@ use std::path::Path;
 use rustix::fs::{fallocate, FallocateFlags};
 
 use crate::io::reservations::Reservation;
+use crate::ranges::Ranges;
 
 /// Bytes of a tuple of protection information, with a 16-bit guard.
 pub const TUPLE_BYTES: usize = 8;
@@ -44,7 +44,7 @@ pub struct Namespace {
     file: File,
     tuples: Option<Tuples>,
     /// Blocks that Write Uncorrectable has made unreadable.
-    spoilt: BTreeSet<u64>,
+    spoilt: Ranges,
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -86,7 +86,7 @@ impl Namespace {
             reservation: Reservation::default(),
             file,
             tuples: None,
-            spoilt: BTreeSet::new(),
+            spoilt: Ranges::default(),
         })
     }
 
@@ -189,23 +189,17 @@ impl Namespace {
 
     /// Makes `count` blocks from `first` on unreadable, until they are written.
     pub fn spoil(&mut self, first: u64, count: u64) {
-        self.spoilt.extend(first..first + count);
+        self.spoilt.add(first..first.saturating_add(count));
     }
 
     /// The blocks are written: they can be read.
     fn mend(&mut self, first: u64, count: u64) {
-        if !self.spoilt.is_empty() {
-            let end = first.saturating_add(count);
-            self.spoilt.retain(|block| !(first..end).contains(block));
-        }
+        self.spoilt.remove(first..first.saturating_add(count));
     }
 
     /// Whether any of the blocks is unreadable.
     pub fn is_spoilt(&self, first: u64, count: u64) -> bool {
-        self.spoilt
-            .range(first..first.saturating_add(count))
-            .next()
-            .is_some()
+        self.spoilt.meets(&(first..first.saturating_add(count)))
     }
 
     /// Makes what was written survive the process.

@@ -12,6 +12,7 @@ mod host_memory;
 mod io;
 mod logs;
 mod protection;
+mod ranges;
 mod reservations;
 mod shadow;
 mod shadow_threads;
