@@ -67,6 +67,9 @@ pub mod opcode {
     }
 }
 
+/// The bits of a command's flags that say whether it is fused, and has an SGL.
+const FUSE_AND_PSDT: u8 = 0xc3;
+
 /// Asynchronous Event Requests that are taken at once (AERL + 1).
 pub const EVENT_REQUESTS: usize = 4;
 
@@ -75,7 +78,10 @@ impl Controller {
     pub fn admin_command(&mut self, taken: &Taken) -> Option<Answer> {
         use AdminOpcode as Op;
         let opcode = taken.command.opcode;
-        let answer = if opcode == Op::DeleteIoSq as u8 {
+        let answer = if taken.command.flags & FUSE_AND_PSDT != 0 {
+            // Over PCIe admin commands have PRPs, and there are no fused operations.
+            Answer::refused(Status::INVALID_FIELD)
+        } else if opcode == Op::DeleteIoSq as u8 {
             self.delete_io_sq(taken)
         } else if opcode == Op::CreateIoSq as u8 {
             self.create_io_sq(taken)
@@ -160,6 +166,9 @@ impl Controller {
             data::PointerFault::Memory(_) => Status::DATA_TRANSFER_ERROR,
             data::PointerFault::Offset(..) => Status::PRP_OFFSET_INVALID,
             data::PointerFault::Descriptor(_) => Status::SGL_DESCRIPTOR_TYPE_INVALID,
+            data::PointerFault::Misplaced(_) | data::PointerFault::Endless(_) => {
+                Status::INVALID_SGL_DESCRIPTOR_COUNT
+            }
             data::PointerFault::Length(..) => Status::DATA_SGL_LENGTH_INVALID,
             data::PointerFault::Segment(..) => Status::INVALID_SGL_SEGMENT_DESCRIPTOR,
             data::PointerFault::Psdt(_) => Status::INVALID_FIELD,

@@ -56,8 +56,12 @@ pub enum PointerFault {
     Offset(Place, u64),
     /// The memory is not there.
     Memory(DmaFault),
-    /// A descriptor of a kind that is not known, or not allowed where it stands.
+    /// A descriptor of a kind that is not known, or with something reserved in it.
     Descriptor(u8),
+    /// A descriptor that leads to another segment, and is not the last of its own.
+    Misplaced(u8),
+    /// So many descriptors, and still no end.
+    Endless(usize),
     /// The descriptors describe another number of bytes than the command moves.
     Length(u64, u64),
     /// A segment, its address and its bytes: they must not be so, or the list does not end where it
@@ -73,6 +77,13 @@ impl fmt::Display for PointerFault {
             Self::Offset(what, value) => write!(f, "{what} {value:#x} has a forbidden offset"),
             Self::Memory(fault) => fault.fmt(f),
             Self::Descriptor(kind) => write!(f, "SGL descriptor {kind:#04x} must not stand here"),
+            Self::Misplaced(kind) => {
+                write!(
+                    f,
+                    "SGL descriptor {kind:#04x} is not the last of its segment"
+                )
+            }
+            Self::Endless(most) => write!(f, "the SGL does not end after {most} descriptors"),
             Self::Length(said, moved) => {
                 write!(
                     f,
@@ -198,14 +209,19 @@ const DATA_BLOCK: u8 = 0x00;
 const SEGMENT: u8 = 0x20;
 const LAST_SEGMENT: u8 = 0x30;
 
-/// The most segments of a list. A list that leads back to itself must end somewhere.
-const MOST_SEGMENTS: usize = 4096;
+/// Bytes of a descriptor.
+const DESCRIPTOR_BYTES: usize = 16;
 
-/// The most bytes of a segment: as many descriptors as the longest transfer has dwords would fit.
-const SEGMENT_BYTES: u32 = 1 << 24;
+/// The most descriptors of a list, beside one for each page that the command moves. A list that leads
+/// back to itself must end somewhere, and whoever rang waits meanwhile.
+const MOST_DESCRIPTORS: usize = 1 << 14;
 
-/// The descriptors of a segment.
-fn segment(memory: &Memory, leads: Descriptor) -> Result<Vec<Descriptor>, PointerFault> {
+/// The descriptors of a segment that has no more than `room`.
+fn segment(
+    memory: &Memory,
+    leads: Descriptor,
+    room: usize,
+) -> Result<Option<Vec<Descriptor>>, PointerFault> {
     let Descriptor {
         address,
         length,
@@ -213,16 +229,20 @@ fn segment(memory: &Memory, leads: Descriptor) -> Result<Vec<Descriptor>, Pointe
         ..
     } = leads;
     let wrong = |why| PointerFault::Segment(why, address, length);
-    if length == 0 || length % 16 != 0 || length > SEGMENT_BYTES {
+    let bytes = length as usize;
+    if bytes == 0 || bytes % DESCRIPTOR_BYTES != 0 {
         return Err(wrong("is not made of whole descriptors"));
     }
     if address % 8 != 0 {
         return Err(wrong("does not begin at a multiple of 8"));
     }
-    let mut raw = vec![0; length as usize];
+    if bytes / DESCRIPTOR_BYTES > room {
+        return Ok(None);
+    }
+    let mut raw = vec![0; bytes];
     memory.read(address, &mut raw)?;
     let list: Vec<Descriptor> = raw
-        .chunks_exact(16)
+        .chunks_exact(DESCRIPTOR_BYTES)
         .map(|pair| {
             let (low, high) = pair.split_at(8);
             Descriptor::new(number(low), number(high))
@@ -235,37 +255,45 @@ fn segment(memory: &Memory, leads: Descriptor) -> Result<Vec<Descriptor>, Pointe
     if kind == LAST_SEGMENT && list.iter().any(leads_on) {
         return Err(wrong("is the last, and leads on"));
     }
-    Ok(list)
+    Ok(Some(list))
 }
 
 fn sgl(memory: &Memory, command: &Command, length: usize) -> Result<Vec<Piece>, PointerFault> {
     let mut pieces = Vec::new();
     let mut list = vec![Descriptor::new(command.prp1.get(), command.prp2.get())];
-    let mut described = 0u64;
-    for _ in 0..MOST_SEGMENTS {
+    let (mut described, moved) = (0u64, length as u64);
+    let most = MOST_DESCRIPTORS + length / PAGE as usize;
+    let mut room = most;
+    loop {
         let count = list.len();
+        room = room.saturating_sub(count);
         let mut next = None;
         for (index, one) in list.drain(..).enumerate() {
             match one.kind {
                 _ if !one.clean => return Err(PointerFault::Descriptor(one.kind)),
                 DATA_BLOCK => {
                     described = described.saturating_add(one.length.into());
+                    // What the rest says does not matter any more, and it may have no end.
+                    if described > moved {
+                        return Err(PointerFault::Length(described, moved));
+                    }
                     pieces.push(Piece {
                         address: one.address,
                         length: one.length as usize,
                     });
                 }
                 SEGMENT | LAST_SEGMENT if index + 1 == count => next = Some(one),
+                SEGMENT | LAST_SEGMENT => return Err(PointerFault::Misplaced(one.kind)),
                 other => return Err(PointerFault::Descriptor(other)),
             }
         }
         let Some(leads) = next else {
             break;
         };
-        list = segment(memory, leads)?;
+        list = segment(memory, leads, room)?.ok_or(PointerFault::Endless(most))?;
     }
-    if described != length as u64 || !list.is_empty() {
-        return Err(PointerFault::Length(described, length as u64));
+    if described != moved {
+        return Err(PointerFault::Length(described, moved));
     }
     pieces.retain(|piece| piece.length > 0);
     Ok(pieces)

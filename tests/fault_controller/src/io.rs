@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-//! The NVM Command Set (NVM 3.2): reads, writes, flushes and what else a block device does.
+//! The NVM Command Set (NVM 3.3): reads, writes, flushes and what else a block device does.
 //!
 //! Reservations are in `io/reservations.rs`, protection information in `io/protection.rs`, Copy in
 //! `io/copy.rs`.
@@ -9,6 +9,7 @@ use nvme_proto::command::{NvmOpcode, NSID_ALL};
 use nvme_proto::dsm::RANGE_BYTES;
 use nvme_proto::feature::FeatureId;
 use nvme_proto::status::Status;
+use nvme_proto::PAGE;
 
 use crate::controller::{Answer, Controller, Taken};
 use crate::data;
@@ -28,8 +29,11 @@ const FUA: u32 = 1 << 30;
 /// CDW12 of Write Zeroes: Deallocate.
 const DEAC: u32 = 1 << 25;
 
-/// The most bytes that a Write Zeroes or a Verify has in hand at once.
-const STRETCH: u64 = 1 << 20;
+/// VSL: log2 of the most that a Verify reads, in pages.
+pub const VERIFY_LIMIT: u8 = 8;
+
+/// The bits of a command's flags that say whether it is fused.
+const FUSE: u8 = 3;
 
 /// Opcodes of I/O commands that no driver here sends yet, and all that are executed.
 pub mod opcode {
@@ -87,7 +91,8 @@ impl Controller {
         if !opcode::ALL.contains(&opcode) {
             return Answer::refused(Status::INVALID_OPCODE);
         }
-        if !self.settings.sgl && taken.command.flags >> 6 != 0 {
+        let flags = taken.command.flags;
+        if flags & FUSE != 0 || !self.settings.sgl && flags >> 6 != 0 {
             return Answer::refused(Status::INVALID_FIELD);
         }
         self.use_host_memory();
@@ -134,7 +139,7 @@ impl Controller {
             return self.write_zeroes(taken, first, count);
         }
         if opcode == Op::Verify as u8 {
-            return self.verify(taken, first, count);
+            return self.verify(taken, first, bytes);
         }
         if self
             .settings
@@ -260,7 +265,7 @@ impl Controller {
         outcome(kept.is_ok())
     }
 
-    /// Write Zeroes (NVM 3.2.8). With protection information the tuples fit zeros if the controller is
+    /// Write Zeroes (NVM 3.3.8). With protection information the tuples fit zeros if the controller is
     /// to make them; else, and where blocks are deallocated, they turn checks off.
     fn write_zeroes(&mut self, taken: &Taken, first: u64, count: u64) -> Answer {
         let cdw12 = taken.command.cdw12.get();
@@ -287,30 +292,18 @@ impl Controller {
         outcome(done.is_ok())
     }
 
-    /// Verify (NVM 3.2.5): reads as a Read would, and moves nothing.
-    fn verify(&mut self, taken: &Taken, first: u64, count: u64) -> Answer {
-        let nsid = taken.command.nsid.get();
-        let shift = self.namespaces.get(&nsid).map_or(9, |ns| ns.lbads);
-        if self.format_of(taken).is_some() && count > STRETCH >> shift {
-            return Answer::refused(Status::COMMAND_SIZE_LIMIT_EXCEEDED);
+    /// Verify (NVM 3.3.5): reads as a Read would, and moves nothing.
+    fn verify(&mut self, taken: &Taken, first: u64, bytes: usize) -> Answer {
+        if bytes > (PAGE as usize) << VERIFY_LIMIT {
+            return Answer::refused(Status::INVALID_FIELD);
         }
-        let (mut at, end) = (first, first + count);
-        while at < end {
-            let now = (end - at).min(STRETCH >> shift);
-            let (blocks, tuples) = match self.blocks(nsid, at, (now as usize) << shift) {
-                Ok(both) => both,
-                Err(answer) => return answer,
-            };
-            let answer = self.check_medium(taken, &blocks, &tuples);
-            if !answer.status.is_success() {
-                return answer;
-            }
-            at += now;
+        match self.blocks(taken.command.nsid.get(), first, bytes) {
+            Ok((blocks, tuples)) => self.check_medium(taken, &blocks, &tuples),
+            Err(answer) => answer,
         }
-        Answer::DONE
     }
 
-    /// Dataset Management (NVM 3.2.3): deallocates ranges; other attributes are hints.
+    /// Dataset Management (NVM 3.3.3): deallocates ranges; other attributes are hints.
     fn dataset_management(&mut self, taken: &Taken) -> Answer {
         let ranges = (taken.command.cdw10.get() & 0xff) as usize + 1;
         let bytes = match self.take_data(taken, ranges * RANGE_BYTES) {

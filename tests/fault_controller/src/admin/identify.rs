@@ -16,7 +16,7 @@ use crate::admin::{host_memory, logs, power, EVENT_REQUESTS};
 use crate::controller::{Answer, Controller, Taken};
 use crate::fault::What;
 use crate::hold::ABORTS;
-use crate::io::{copy, reservations};
+use crate::io::{copy, reservations, VERIFY_LIMIT};
 use crate::namespace::{Namespace, TUPLE_BYTES};
 
 /// The vendor and device that the controller calls itself: none that a driver has quirks for.
@@ -47,24 +47,20 @@ impl Controller {
         } else if cns == Cns::ActiveNamespaceList as u8
             || (cns == Cns::CsiActiveNamespaceList as u8 && csi == 0)
         {
+            // Behind these two no identifier can follow.
+            if nsid >= NSID_ALL - 1 {
+                return Answer::refused(Status::INVALID_NAMESPACE_OR_FORMAT);
+            }
             self.list(nsid)
         } else if cns == Cns::CsiController as u8 && csi == 0 {
             self.identify_controller_nvm().as_bytes().to_vec()
-        } else {
+        } else if let Some(structure) = of_namespace(cns, csi) {
             let Some(namespace) = self.namespaces.get(&nsid) else {
                 return self.absent(taken, cns, nsid);
             };
-            if cns == Cns::Namespace as u8 {
-                identify_namespace(namespace).as_bytes().to_vec()
-            } else if cns == Cns::NamespaceDescriptors as u8 {
-                descriptors(namespace)
-            } else if cns == Cns::CsiNamespace as u8 && csi == 0 {
-                vec![0; IDENTIFY_BYTES]
-            } else if cns == Cns::IndependentNamespace as u8 {
-                independent(namespace).as_bytes().to_vec()
-            } else {
-                return Answer::refused(Status::INVALID_FIELD);
-            }
+            structure(namespace)
+        } else {
+            return Answer::refused(Status::INVALID_FIELD);
         };
         self.give(taken, What::Identify(cns), bytes)
     }
@@ -143,10 +139,11 @@ impl Controller {
         id
     }
 
-    /// Identify Controller of the NVM Command Set: no limits of its own, but for tables.
+    /// Identify Controller of the NVM Command Set: a limit of its own only for Verify.
     fn identify_controller_nvm(&self) -> IdentifyControllerNvm {
         let mut id = IdentifyControllerNvm::new_zeroed();
         id.ver = 0x0001_0100.into();
+        id.vsl = VERIFY_LIMIT;
         id
     }
 
@@ -160,6 +157,21 @@ impl Controller {
             .collect();
         bytes.resize(IDENTIFY_BYTES, 0);
         bytes
+    }
+}
+
+/// How the structure of a namespace is made that this CNS names, if it names one.
+fn of_namespace(cns: u8, csi: u8) -> Option<fn(&Namespace) -> Vec<u8>> {
+    if cns == Cns::Namespace as u8 {
+        Some(|namespace| identify_namespace(namespace).as_bytes().to_vec())
+    } else if cns == Cns::NamespaceDescriptors as u8 {
+        Some(descriptors)
+    } else if cns == Cns::CsiNamespace as u8 && csi == 0 {
+        Some(|_| vec![0; IDENTIFY_BYTES])
+    } else if cns == Cns::IndependentNamespace as u8 {
+        Some(|namespace| independent(namespace).as_bytes().to_vec())
+    } else {
+        None
     }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-//! Copy (NVM 3.2.2) inside of a namespace without protection information.
+//! Copy (NVM 3.3.2) inside of a namespace without protection information.
 
 use nvme_proto::status::Status;
 

@@ -18,8 +18,9 @@ use crate::controller::{Answer, Controller, Taken};
 use crate::data::number;
 use crate::io::opcode;
 
-/// RESCAP: all six types, and that a reservation can persist through a loss of power.
-pub const CAPABILITIES: u8 = 0x7f;
+/// RESCAP: all six types, that a reservation can persist through a loss of power, and that Ignore
+/// Existing Key means what it does since revision 1.3.
+pub const CAPABILITIES: u8 = 0xff;
 
 /// CDW10: Ignore Existing Key.
 const IGNORE_KEY: u32 = 1 << 3;
@@ -99,7 +100,9 @@ impl Reservation {
             self.generation = self.generation.wrapping_add(1);
             return Ok(Notices::new());
         }
-        if !known.is_some_and(|known| ignore || known == key) {
+        // A host that says what its key shall be, whatever it was, need not have had one.
+        let anew = ignore && matches!(request, Request::Register { action: 2, .. });
+        if !anew && !known.is_some_and(|known| ignore || known == key) {
             return Err(Status::RESERVATION_CONFLICT);
         }
         match request {
@@ -272,6 +275,9 @@ impl Controller {
         let command = taken.command.opcode;
         if command == opcode::RESERVATION_REPORT {
             return self.report(taken);
+        }
+        if cdw10 & IGNORE_KEY != 0 && command != opcode::RESERVATION_REGISTER {
+            return Answer::refused(Status::INVALID_FIELD);
         }
         let length = if command == opcode::RESERVATION_RELEASE {
             8

@@ -18,8 +18,8 @@ impl Judge {
             PointerFault::Offset(Place::Chain, _) => rules::PRP_CHAIN_OFFSET,
             PointerFault::Offset(Place::Metadata, _) => rules::MPTR_OFFSET,
             PointerFault::Memory(_) => rules::DATA_UNMAPPED,
-            PointerFault::Descriptor(_) => rules::SGL_DESCRIPTOR,
-            PointerFault::Length(..) => rules::SGL_LENGTH,
+            PointerFault::Descriptor(_) | PointerFault::Misplaced(_) => rules::SGL_DESCRIPTOR,
+            PointerFault::Length(..) | PointerFault::Endless(_) => rules::SGL_LENGTH,
             PointerFault::Segment(..) => rules::SGL_SEGMENT,
             // Found when the command was taken.
             PointerFault::Psdt(_) => return,

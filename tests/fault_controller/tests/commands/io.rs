@@ -27,6 +27,39 @@ fn what_was_made_unreadable_gives_errors_until_it_is_written() {
 }
 
 #[test]
+fn of_a_large_stretch_that_is_unreadable_only_what_is_written_is_mended() {
+    let mut driver = Driver::usual();
+    let spoilt = driver.send(1, raw(0x04, 1, &[0, 0, 2047]));
+    assert_eq!(spoilt.status, Status::SUCCESS);
+    driver.write_blocks(1, 1, 1000, &[5; 1024]);
+    for (first, status) in [
+        (999, Status::UNRECOVERED_READ_ERROR),
+        (1000, Status::SUCCESS),
+        (1001, Status::SUCCESS),
+        (1002, Status::UNRECOVERED_READ_ERROR),
+    ] {
+        let verify = driver.send(1, raw(0x0c, 1, &[first, 0, 0]));
+        assert_eq!(code(&verify), status, "block {first}");
+    }
+    driver.assert_no_complaint();
+}
+
+#[test]
+fn a_verify_reads_no_more_than_its_limit() {
+    let mut driver = Driver::start(Setup {
+        namespaces: vec![(4 << 20, 9)],
+        ..Setup::default()
+    });
+    let (_, limits) = driver.fetch(raw(0x06, 0, &[0x06, 0]), 4096);
+    assert_eq!(limits[0], 8, "VSL: 1 MiB");
+    for (blocks, status) in [(2048, Status::SUCCESS), (2049, Status::INVALID_FIELD)] {
+        let verify = driver.send(1, raw(0x0c, 1, &[0, 0, blocks - 1]));
+        assert_eq!(code(&verify), status, "{blocks} blocks");
+    }
+    driver.assert_no_complaint();
+}
+
+#[test]
 fn a_compare_finds_the_difference() {
     let mut driver = Driver::usual();
     driver.write_blocks(1, 1, 0, &[3; 512]);

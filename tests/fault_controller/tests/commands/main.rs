@@ -9,6 +9,7 @@ mod aborts;
 mod events;
 mod features;
 mod host_memory;
+mod identify;
 mod io;
 mod logs;
 mod protection;

@@ -47,7 +47,7 @@ fn read(driver: &mut Driver) -> Completion {
 fn another_host_is_kept_out() {
     let mut driver = host(1);
     let id = driver.identify(1, Cns::Namespace);
-    assert_eq!(id[31], 0x7f, "RESCAP");
+    assert_eq!(id[31], 0xff, "RESCAP");
     assert_eq!(ask(&mut driver, REGISTER, 0, [0, 0xa]), Status::SUCCESS);
     let acquire = WRITE_EXCLUSIVE << 8;
     assert_eq!(
@@ -141,6 +141,22 @@ fn a_wrong_key_does_nothing() {
     }
     let ignoring = ask(&mut driver, REGISTER, 1 | (1 << 3), [0xb, 0]);
     assert_eq!(ignoring, Status::SUCCESS, "the existing key is ignored");
+}
+
+#[test]
+fn an_existing_key_is_ignored_only_by_a_registration() {
+    let mut driver = host(1);
+    let replace = 2 | (1 << 3);
+    let registered = ask(&mut driver, REGISTER, replace, [0xb, 0xc]);
+    assert_eq!(registered, Status::SUCCESS, "whether or not there was one");
+    let refused = ask(&mut driver, REGISTER, 1 << 3, [0, 0xd]);
+    assert_eq!(refused, Status::RESERVATION_CONFLICT, "there is another");
+    for (opcode, cdw10) in [(ACQUIRE, WRITE_EXCLUSIVE << 8), (RELEASE, 1)] {
+        let refused = ask(&mut driver, opcode, cdw10 | (1 << 3), [0xc, 0]);
+        assert_eq!(refused, Status::INVALID_FIELD, "{opcode:#x}");
+        let done = ask(&mut driver, opcode, cdw10, [0xc, 0]);
+        assert_eq!(done, Status::SUCCESS, "{opcode:#x} without it");
+    }
 }
 
 #[test]
