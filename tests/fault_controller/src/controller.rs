@@ -7,7 +7,7 @@
 //! [`Later`] and done by [`Controller::tick`]. Admin commands are in `admin`, those of the NVM Command
 //! Set in `io`; each step asks [`Faults`] whether to misbehave and tells [`Judge`] what the host did.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use nvme_proto::command::Command;
@@ -18,6 +18,7 @@ use zerocopy::IntoBytes as _;
 
 use crate::data::number;
 use crate::fault::{Faults, Fired, Hook, Lies, Occasion};
+use crate::interrupts::Coalescing;
 use crate::judge::{Doorbell, Judge};
 use crate::later::Later;
 use crate::log::Log;
@@ -25,7 +26,7 @@ use crate::memory::Memory;
 use crate::namespace::Namespace;
 use crate::pci::DOORBELLS_END;
 use crate::queue::{CompletionQueue, SubmissionQueue};
-use crate::registers::Registers;
+use crate::registers::{csts, Registers};
 use crate::settings::Settings;
 
 /// Whom the controller's interrupts reach.
@@ -104,6 +105,10 @@ pub struct Controller {
     pub shadow: Option<crate::shadow::Shadow>,
     /// What is to happen later.
     pub later: Later,
+    /// Submission queues that wait until their completion queues have room.
+    pub stalled: BTreeSet<u16>,
+    /// Interrupts that wait for more entries.
+    pub coalescing: Coalescing,
     /// Who looks at what the host does.
     pub judge: Judge,
     /// What is to go wrong.
@@ -132,6 +137,8 @@ impl Controller {
             holding: crate::hold::Holding::default(),
             shadow: None,
             later: Later::default(),
+            stalled: BTreeSet::new(),
+            coalescing: Coalescing::default(),
             judge: Judge::default(),
             log,
         };
@@ -179,11 +186,15 @@ impl Controller {
         self.registers = self.settings.registers();
     }
 
-    /// A controller level reset (Base 3.7.2): queues and what was in flight are gone.
+    /// A controller level reset (Base 3.7.2): queues and what was in flight are gone, and so is what
+    /// would have ended a shutdown or a pause.
     pub fn reset(&mut self) {
         self.submission.clear();
         self.completion.clear();
         self.later.clear();
+        self.stalled.clear();
+        self.coalescing = Coalescing::default();
+        self.registers.csts &= !(csts::SHST | csts::PP);
         self.holding.clear();
         self.shadow = None;
         self.lies.reset();
@@ -332,9 +343,35 @@ impl Controller {
         self.registers.csts & 0x23 == 1 && !self.lies.gone && self.now() >= self.lies.still_until
     }
 
-    /// Takes and executes what a submission queue holds.
+    /// Whether completions of a submission queue's commands wait for room.
+    fn is_blocked(&self, sqid: u16) -> bool {
+        let queue = self.submission.get(&sqid);
+        queue
+            .and_then(|queue| self.completion.get(&queue.cqid))
+            .is_some_and(|queue| !queue.waiting.is_empty())
+    }
+
+    /// Goes on with the submission queues that waited for room, where there is some.
+    pub(crate) fn resume(&mut self) {
+        while let Some(sqid) = self
+            .stalled
+            .iter()
+            .copied()
+            .find(|sqid| !self.is_blocked(*sqid))
+        {
+            self.stalled.remove(&sqid);
+            self.drain(sqid);
+        }
+    }
+
+    /// Takes and executes what a submission queue holds. A command is only taken when its completion
+    /// does not have to wait behind others: so no more wait than were taken before.
     pub fn drain(&mut self, sqid: u16) {
         while self.works() {
+            if self.is_blocked(sqid) {
+                self.stalled.insert(sqid);
+                return;
+            }
             let queue = self.submission.get_mut(&sqid);
             let Some((_, address)) = queue.and_then(SubmissionQueue::take) else {
                 break;
@@ -441,31 +478,6 @@ impl Controller {
         if let Err(fault) = stored {
             self.judge.dma(&fault, "a completion queue", &mut self.log);
             self.registers.csts |= 2;
-        }
-    }
-
-    /// Interrupts for what was posted since the last time.
-    pub fn tell(&mut self) {
-        if self.lies.gone {
-            return;
-        }
-        let vectors: Vec<(u16, Option<u16>)> = self
-            .completion
-            .values_mut()
-            .filter_map(|queue| {
-                std::mem::take(&mut queue.untold).then_some((queue.id, queue.vector))
-            })
-            .collect();
-        for (cqid, vector) in vectors {
-            let Some(vector) = vector else { continue };
-            let occasion = Occasion {
-                queue: Some(cqid),
-                ..Occasion::default()
-            };
-            match self.fault(Hook::Interrupt, &occasion) {
-                Some(fired) => self.interrupt_fault(fired, vector),
-                None => self.wires.raise(vector),
-            }
         }
     }
 }

@@ -10,6 +10,7 @@
 mod commands;
 mod features;
 mod fields;
+mod outstanding;
 mod pointers;
 mod queues;
 mod registers;
@@ -142,7 +143,7 @@ impl Judge {
     /// A command was taken from its queue.
     fn taken(&mut self, this: &Controller, taken: &Taken) {
         let mut broken = Vec::new();
-        broken.extend(self.rings.taken(this, taken));
+        broken.extend(self.rings.taken(taken));
         self.remember(this, taken);
         commands::check(this, taken, &self.most_blocks, &mut broken);
         self.complain_of(this, taken, broken);

@@ -13,6 +13,7 @@ pub mod data;
 mod enable;
 pub mod fault;
 pub mod hold;
+mod interrupts;
 pub mod io;
 pub mod judge;
 pub mod kept;

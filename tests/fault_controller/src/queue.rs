@@ -78,6 +78,8 @@ pub struct CompletionQueue {
     pub waiting: VecDeque<Completion>,
     /// Whether entries were written that no interrupt has told of.
     pub untold: bool,
+    /// The slot behind the last that an interrupt was asked for.
+    told: u32,
     /// Whether its doorbell was rung since there are shadows, so that its shadow counts.
     pub shadowed: bool,
 }
@@ -95,8 +97,17 @@ impl CompletionQueue {
             phase: true,
             waiting: VecDeque::new(),
             untold: false,
+            told: 0,
             shadowed: false,
         }
+    }
+
+    /// How many entries no interrupt has told of, if there are any; they then count as told of.
+    pub fn take_untold(&mut self) -> Option<u32> {
+        let last = std::mem::replace(&mut self.told, self.tail);
+        let entries = (self.tail + self.entries - last) % self.entries;
+        // A fault may have written a whole round, or one entry twice.
+        std::mem::take(&mut self.untold).then(|| entries.max(1))
     }
 
     /// Entries that the host has not consumed.

@@ -6,6 +6,16 @@
 
 use nvme_proto::register::offset;
 
+/// Bits of CSTS (Base 3.1.4.6).
+pub mod csts {
+    /// Shutdown Status.
+    pub const SHST: u32 = 3 << 2;
+    /// NVM Subsystem Reset Occurred: writing 1 clears it, a controller reset does not.
+    pub const NSSRO: u32 = 1 << 4;
+    /// Processing Paused.
+    pub const PP: u32 = 1 << 5;
+}
+
 /// Bytes of the registers in front of the doorbells.
 pub const REGISTER_BYTES: usize = offset::DOORBELLS;
 
@@ -81,6 +91,7 @@ impl Registers {
             offset::INTMS => self.intms |= low,
             offset::INTMC => self.intms &= !low,
             offset::CC => self.cc = low,
+            offset::CSTS => self.csts &= !(low & csts::NSSRO),
             offset::AQA => {
                 self.aqa = low & 0x0fff_0fff;
                 if wide {

@@ -165,6 +165,7 @@ impl Controller {
             }
             self.post_waiting(cqid);
         }
+        self.later(PAUSE, move |this| this.watch_completions(cqid));
     }
 
     /// Whether a shadow's value is one that its doorbell could be told.

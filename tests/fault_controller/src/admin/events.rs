@@ -15,6 +15,7 @@ use crate::admin::logs::lid;
 use crate::controller::{Answer, Controller, Taken};
 use crate::io::reservations;
 use crate::namespace::Namespace;
+use crate::registers::csts;
 
 /// Types of events.
 pub mod kind {
@@ -35,9 +36,6 @@ const NAMESPACE_NOTICES: u32 = 1 << 8;
 
 /// Asynchronous Event Configuration: Firmware Activation Notices.
 const FIRMWARE_NOTICES: u32 = 1 << 9;
-
-/// CSTS: Processing Paused.
-const PROCESSING_PAUSED: u32 = 1 << 5;
 
 /// Namespaces in the Changed Attached Namespace List; with more it has one entry of all ones.
 const CHANGED_MOST: usize = 1024;
@@ -190,7 +188,7 @@ impl Controller {
 
     /// Activates firmware that calls itself `revision`: nothing is processed for `time`.
     pub fn activate_firmware(&mut self, revision: &str, time: Duration) {
-        self.registers.csts |= PROCESSING_PAUSED;
+        self.registers.csts |= csts::PP;
         if self.wants(FIRMWARE_NOTICES) {
             self.event(Event {
                 kind: kind::NOTICE,
@@ -200,7 +198,7 @@ impl Controller {
         }
         self.kept.firmware = revision.chars().take(8).collect();
         self.later(time, |this| {
-            this.registers.csts &= !PROCESSING_PAUSED;
+            this.registers.csts &= !csts::PP;
             let queues: Vec<u16> = this.submission.keys().copied().collect();
             for sqid in queues {
                 this.drain(sqid);

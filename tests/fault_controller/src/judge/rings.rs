@@ -65,10 +65,6 @@ pub(super) struct Rings {
     in_flight: BTreeMap<(u16, u16), u8>,
 }
 
-/// Abort and Asynchronous Event Request.
-const ABORT: u8 = 0x08;
-const EVENT_REQUEST: u8 = 0x0c;
-
 /// From `from` forwards to `to` in a ring.
 fn distance(from: u32, to: u32, entries: u32) -> u32 {
     (to % entries + entries - from % entries) % entries
@@ -76,38 +72,21 @@ fn distance(from: u32, to: u32, entries: u32) -> u32 {
 
 impl Rings {
     /// A command was taken.
-    pub(super) fn taken(&mut self, this: &Controller, taken: &Taken) -> Vec<Broken> {
+    pub(super) fn taken(&mut self, taken: &Taken) -> Option<Broken> {
         let (sqid, cid, opcode) = (taken.sqid, taken.command.cid.get(), taken.command.opcode);
-        let mut broken = Vec::new();
-        if let Some(other) = self.in_flight.insert((sqid, cid), opcode) {
-            broken.push((
-                rules::CID_IN_USE,
-                format!(
-                    "command id {cid:#06x} of queue {sqid} is in use by a command with opcode {other:#04x}"
-                ),
-            ));
-        }
-        if sqid == 0 && matches!(opcode, ABORT | EVENT_REQUEST) {
-            broken.extend(self.outstanding(this, opcode));
-        }
-        broken
+        let other = self.in_flight.insert((sqid, cid), opcode)?;
+        Some((
+            rules::CID_IN_USE,
+            format!(
+                "command id {cid:#06x} of queue {sqid} is in use by a command with opcode {other:#04x}"
+            ),
+        ))
     }
 
-    /// How many Aborts or Asynchronous Event Requests there are at once.
-    fn outstanding(&self, this: &Controller, opcode: u8) -> Option<Broken> {
-        let id = this.identify_controller();
-        let (rule, name, limit) = if opcode == ABORT {
-            (rules::ABORTS, "Aborts", id.acl)
-        } else {
-            (
-                rules::EVENT_REQUESTS,
-                "Asynchronous Event Requests",
-                id.aerl,
-            )
-        };
+    /// How many admin commands with this opcode were taken, and are not completed.
+    pub(super) fn outstanding(&self, opcode: u8) -> usize {
         let all = self.in_flight.range((0, 0)..=(0, u16::MAX));
-        let count = all.filter(|(_, other)| **other == opcode).count();
-        (count > usize::from(limit) + 1).then(|| (rule, format!("{count} {name} are outstanding")))
+        all.filter(|(_, other)| **other == opcode).count()
     }
 
     /// The checks of a doorbell of a queue with so many entries. Tells whether it can be acted on.
@@ -203,6 +182,9 @@ impl Judge {
             if broken.is_none() && !completion && cc.shn() != 0 {
                 let seen = format!("{queue} is told {} while CC.SHN is set", doorbell.value);
                 broken = Some((rules::DOORBELL_SHUTDOWN, seen));
+            }
+            if broken.is_none() && !completion && qid == 0 {
+                self.submitted(this, doorbell.value);
             }
             (broken, good)
         } else if self.rings.deleted.contains(&(qid, completion)) {

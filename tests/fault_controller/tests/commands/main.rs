@@ -8,13 +8,16 @@ mod driver;
 mod aborts;
 mod events;
 mod features;
+mod full;
 mod host_memory;
 mod identify;
+mod interrupts;
 mod io;
 mod logs;
 mod protection;
 mod ranges;
 mod reservations;
+mod resets;
 mod shadow;
 mod shadow_threads;
 

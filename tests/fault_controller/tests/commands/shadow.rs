@@ -2,9 +2,15 @@
 
 //! Shadow doorbells: no submission is lost, and most doorbells are spared while others are at work.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+
 use nvme_proto::command::Command;
+use nvme_proto::shadow::must_ring;
 use nvme_proto::status::Status;
 
+use super::driver::queue::Queue;
 use super::{code, page, Driver};
 
 /// Hands the two buffers over.
@@ -76,6 +82,60 @@ fn completions_without_room_find_the_head_in_memory() {
     }
     while driver.reap(1) > 0 {}
     assert!(driver.queue(1).in_flight.is_empty());
+    driver.assert_no_complaint();
+}
+
+/// A queue 1 with a completion queue of 4 slots, whose commands all complete a second later.
+fn late_and_narrow(driver: &mut Driver) -> Queue {
+    driver.delete_queue(1);
+    let queue = Queue::new(1, 128, &mut driver.heap);
+    driver.send(0, Command::create_io_cq(1, 4, queue.cq, Some(1)));
+    driver.send(0, Command::create_io_sq(1, 128, queue.sq, 1));
+    driver.arm("completion-late:queue=1,times=100,arg=1000");
+    queue
+}
+
+#[test]
+fn a_head_that_goes_on_moving_is_followed_to_its_end() {
+    let mut driver = Driver::usual();
+    configure(&mut driver);
+    let (shadow, event) = driver.shadow.expect("shadows");
+    let queue = late_and_narrow(&mut driver);
+    let cq = queue.cq;
+    driver.queues.insert(1, queue);
+    for cid in 0..100 {
+        driver.submit_as(1, Command::flush(1).with_cid(cid));
+    }
+    driver.ring(1);
+    driver.advance(Duration::from_secs(1));
+
+    // The host consumes an entry whenever the controller looks at the clock, and is never asked to
+    // ring: its head is always one beyond what the controller has asked for.
+    let (consumed, asked) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    let (head, rings, memory) = (consumed.clone(), asked.clone(), driver.memory().clone());
+    let consume = move || {
+        let old = head.load(Ordering::SeqCst);
+        let word = memory.load32(cq + u64::from(old % 4) * 16 + 12);
+        let phase = (word.expect("an entry") >> 16) & 1 == 1;
+        if phase != (old / 4 % 2 == 0) {
+            return;
+        }
+        let new = old + 1;
+        head.store(new, Ordering::SeqCst);
+        memory.store32(shadow + 12, new % 4).expect("the shadow");
+        let event = memory.load32(event + 12).expect("the event index");
+        let must = must_ring(event, (old % 4) as u16, (new % 4) as u16);
+        rings.fetch_add(must.into(), Ordering::SeqCst);
+    };
+    *driver.meanwhile.lock().unwrap() = Some(Box::new(consume));
+    driver.now();
+    assert_eq!(asked.load(Ordering::SeqCst), 1, "the first is asked for");
+    let at = driver.doorbell_at(1, true);
+    driver.write32(at, 1);
+    driver.advance(Duration::from_secs(1));
+    *driver.meanwhile.lock().unwrap() = None;
+    assert_eq!(consumed.load(Ordering::SeqCst), 100);
+    assert_eq!(asked.load(Ordering::SeqCst), 1, "and no other");
     driver.assert_no_complaint();
 }
 

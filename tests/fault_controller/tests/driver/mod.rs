@@ -110,7 +110,12 @@ pub(crate) struct Driver {
     pub(crate) setup: Setup,
     lines: Lines,
     clock: Arc<AtomicU64>,
+    /// What the host does on another CPU, whenever the controller looks at the clock.
+    pub(crate) meanwhile: Meanwhile,
 }
+
+/// Something that a host does beside.
+pub(crate) type Meanwhile = Arc<Mutex<Option<Box<dyn FnMut() + Send>>>>;
 
 /// A file of zeros that has no name.
 pub(crate) fn nameless() -> File {
@@ -125,9 +130,16 @@ impl Driver {
         let (lines, interrupts) = (Lines::default(), Interrupts::default());
         let clock = Arc::new(AtomicU64::new(0));
         let hand = clock.clone();
+        let meanwhile = Meanwhile::default();
+        let other_cpu = meanwhile.clone();
         let log = Log::with_clock(
             Box::new(lines.clone()),
-            Arc::new(move || Duration::from_nanos(hand.load(Ordering::SeqCst))),
+            Arc::new(move || {
+                if let Some(act) = other_cpu.lock().unwrap().as_mut() {
+                    act();
+                }
+                Duration::from_nanos(hand.load(Ordering::SeqCst))
+            }),
         );
         let mut controller =
             Controller::new(setup.settings.clone(), Box::new(interrupts.clone()), log);
@@ -148,6 +160,7 @@ impl Driver {
             setup,
             lines,
             clock,
+            meanwhile,
         }
     }
 
