@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 //! Commands whose completions are held back, as a slow controller's: found by queue and identifier, so
-//! that an Abort (Base 5.1.1), the deletion of their queue (PCIe 3.2.4) or a reset ends them.
+//! that an Abort (Base 5.1.1), the deletion of their queue (Base 5.2.4) or a reset ends them.
 //!
 //! Relies on [`Later`](crate::later::Later) for the time.
 

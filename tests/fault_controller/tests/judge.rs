@@ -15,7 +15,9 @@ use driver::{Driver, Setup};
 use nvme_fault_controller::judge::rules::RULES;
 use nvme_fault_controller::settings::Settings;
 use nvme_proto::command::Command;
+use nvme_proto::register::offset;
 use nvme_proto::sgl::{Descriptor, DescriptorType};
+use nvme_proto::status::Status;
 
 /// Each deed with the rule that it breaks, and the driver that it begins with: a test of its own, and
 /// a row of `SEEDED`.
@@ -73,6 +75,16 @@ fn prepared() -> Driver {
     driver
 }
 
+/// A driver that was granted a third queue, and has given it back.
+fn with_a_queue_left() -> Driver {
+    let mut driver = Driver::start(Setup {
+        queues: 3,
+        ..Setup::default()
+    });
+    driver.delete_queue(3);
+    driver
+}
+
 /// Sends a read of so many blocks of 4096 bytes, after `spoil` has had its buffer and the command.
 fn spoilt_read(
     driver: &mut Driver,
@@ -109,25 +121,53 @@ fn every_rule_has_a_driver_that_breaks_it() {
     assert_eq!(rules.len(), RULES.len(), "a name is there twice");
 }
 
+/// Two descriptors in a page: the first, and one that leads back to both.
+fn loops(driver: &mut Driver, first: Descriptor) -> Descriptor {
+    let page = driver.heap.take(1);
+    let back = Descriptor {
+        addr: page,
+        len: 32,
+        kind: DescriptorType::Segment,
+    };
+    for (at, one) in [(page, first), (page + 16, back)] {
+        let bytes = one.to_words().map(u64::to_le_bytes).concat();
+        driver.heap.write(at, &bytes);
+    }
+    back
+}
+
 #[test]
 fn a_list_that_leads_back_to_itself_ends() {
+    for (data, status) in [
+        (0, Status::INVALID_SGL_DESCRIPTOR_COUNT),
+        (512, Status::DATA_SGL_LENGTH_INVALID),
+    ] {
+        let mut driver = Driver::usual();
+        let first = Descriptor {
+            addr: driver.heap.take(1),
+            len: data,
+            kind: DescriptorType::DataBlock,
+        };
+        let sgl = loops(&mut driver, first);
+        let refused = driver.send(1, Command::read(2, 0, 0).with_sgl(sgl));
+        assert_eq!(refused.status.code(), status.code(), "{}", driver.log());
+        assert_names_only(&driver, "sgl-length");
+    }
+}
+
+#[test]
+fn a_list_that_leads_on_from_its_middle_is_refused_as_such() {
     let mut driver = Driver::usual();
-    let page = driver.heap.take(1);
-    let addr = page;
-    let kind = DescriptorType::Segment;
-    let sgl = Descriptor {
-        addr,
+    let first = Descriptor {
+        addr: driver.heap.take(1),
         len: 16,
-        kind,
+        kind: DescriptorType::LastSegment,
     };
-    let bytes: Vec<u8> = sgl
-        .to_words()
-        .into_iter()
-        .flat_map(u64::to_le_bytes)
-        .collect();
-    driver.heap.write(page, &bytes);
-    driver.send(1, Command::read(2, 0, 0).with_sgl(sgl));
-    assert_names_only(&driver, "sgl-length");
+    let sgl = loops(&mut driver, first);
+    let refused = driver.send(1, Command::read(2, 0, 0).with_sgl(sgl));
+    let code = Status::INVALID_SGL_DESCRIPTOR_COUNT.code();
+    assert_eq!(refused.status.code(), code, "{}", driver.log());
+    assert_names_only(&driver, "sgl-descriptor");
 }
 
 #[test]
@@ -138,7 +178,7 @@ fn a_complaint_tells_the_command_as_a_story() {
     });
     let log = driver.log();
     for part in [
-        "judge lba-range (NVM 2.1.1): 1 blocks from 4660 on, the namespace has 1024",
+        "judge lba-range (NVM Namespaces): 1 blocks from 4660 on, the namespace has 1024",
         "story a good driver reads and writes only blocks that the namespace has",
         "story Read from queue 1, of 16 entries, read up to 1, tail 1",
         "CDW0  10000002 OPC 02h, FUSE 0, PSDT 0, CID 0x1000",
@@ -183,6 +223,26 @@ fn a_namespace_that_has_shrunk_meanwhile_is_no_mistake() {
         command.cdw10 = 1000.into()
     });
     driver.assert_no_complaint();
+}
+
+#[test]
+fn clearing_nssro_is_no_mistake() {
+    let mut driver = Driver::usual();
+    // With what else was read there, as those do that set the bit in what they have.
+    for value in [1 << 4, (1 << 4) | 1] {
+        driver.write32(offset::CSTS, value);
+    }
+    driver.assert_no_complaint();
+}
+
+#[test]
+fn a_memory_buffer_that_is_a_lie_is_not_held_against_the_driver() {
+    let mut driver = Driver::new(Setup::default());
+    driver.arm("cmb-outside");
+    driver.read64(offset::CAP);
+    driver.write64(offset::CMBMSC, 3);
+    driver.assert_no_complaint();
+    assert_eq!(driver.controller.judge.excused()["cmb-unsupported"], 1);
 }
 
 #[test]

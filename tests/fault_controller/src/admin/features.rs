@@ -107,6 +107,25 @@ const FEATURES: [Feature; 18] = [
     of_namespace(WRITE_PROTECTION),
 ];
 
+/// How many I/O queues of each kind the host was granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// Submission queues.
+    pub submission: u32,
+    /// Completion queues.
+    pub completion: u32,
+}
+
+impl Granted {
+    /// By the result of Set Features, in which both count from 0.
+    fn new(result: u64) -> Self {
+        Self {
+            submission: (result & 0xffff) as u32 + 1,
+            completion: ((result >> 16) & 0xffff) as u32 + 1,
+        }
+    }
+}
+
 /// What is set until the next reset.
 #[derive(Default)]
 pub struct Features {
@@ -119,6 +138,8 @@ pub struct Features {
     timestamp: Option<(u64, u64)>,
     /// Host Identifier.
     pub host: u128,
+    /// Number of Queues, as it was granted.
+    pub granted: Option<Granted>,
     /// The Host Memory Buffer.
     pub memory: HostMemory,
 }
@@ -143,6 +164,23 @@ impl Controller {
         match self.fault(Hook::Grant, &taken.occasion()) {
             Some(fired) => self.grant_fault(fired, granted),
             None => Answer::with(granted.into()),
+        }
+    }
+
+    /// Grants queues, which the host can then create: as many as it is told, be it a lie.
+    fn set_queues(&mut self, taken: &Taken, asked: u32) -> Answer {
+        let answer = self.grant_queues(taken, asked);
+        self.admin.features.granted = Some(Granted::new(answer.result));
+        answer
+    }
+
+    /// The largest identifier that an I/O queue can have for the host: what it was granted, or if it
+    /// has not asked, what there is.
+    pub fn last_queue(&self, completion: bool) -> u32 {
+        match self.admin.features.granted {
+            Some(granted) if completion => granted.completion,
+            Some(granted) => granted.submission,
+            None => self.settings.queues.into(),
         }
     }
 
@@ -328,7 +366,7 @@ fn default(id: u8, of: u32) -> u32 {
     }
 }
 
-/// Feature Identifiers Supported and Effects (Base 5.1.12.1.19).
+/// Feature Identifiers Supported and Effects (Base 5.1.12.1.18).
 pub(super) fn effects() -> Vec<u8> {
     const SUPPORTED: u32 = 1;
     /// The scope: a namespace, or the controller.

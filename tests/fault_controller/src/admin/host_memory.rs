@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-//! The Host Memory Buffer (Base 8.2.3, 5.1.25.1.8): memory of the host's that is lent to the controller.
+//! The Host Memory Buffer (Base 8.2.3, 5.1.25.2.4): memory of the host's that is lent to the controller.
 //!
 //! It is really used: marks are written there as commands are executed, and read back. One that is not
 //! as it was left is a driver that lends memory which others write to.

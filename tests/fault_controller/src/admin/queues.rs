@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-//! Creation and deletion of I/O queues (PCIe 3.2).
+//! Creation and deletion of I/O queues (Base 5.2).
 
 use nvme_proto::status::Status;
 
@@ -21,10 +21,17 @@ impl Controller {
         taken: &Taken,
         id: u16,
         entries: u32,
-        taken_already: bool,
+        completion: bool,
     ) -> Option<Status> {
         let contiguous = taken.command.cdw11.get() & 1 != 0;
-        if id == 0 || id > self.settings.queues || taken_already {
+        let exists = if completion {
+            self.completion.contains_key(&id)
+        } else {
+            self.submission.contains_key(&id)
+        };
+        // A lie may have granted more than there are.
+        let last = self.last_queue(completion).min(self.settings.queues.into());
+        if id == 0 || u32::from(id) > last || exists {
             Some(Status::INVALID_QUEUE_ID)
         } else if entries < 2 || entries > u32::from(self.settings.entries) {
             Some(Status::INVALID_QUEUE_SIZE)
@@ -37,11 +44,10 @@ impl Controller {
         }
     }
 
-    /// Create I/O Completion Queue (PCIe 3.2.1).
+    /// Create I/O Completion Queue (Base 5.2.1).
     pub(super) fn create_io_cq(&mut self, taken: &Taken) -> Answer {
         let (id, entries) = identity(taken);
-        let exists = self.completion.contains_key(&id);
-        if let Some(status) = self.check_queue(taken, id, entries, exists) {
+        if let Some(status) = self.check_queue(taken, id, entries, true) {
             return Answer::refused(status);
         }
         let cdw11 = taken.command.cdw11.get();
@@ -56,11 +62,10 @@ impl Controller {
         Answer::DONE
     }
 
-    /// Create I/O Submission Queue (PCIe 3.2.2).
+    /// Create I/O Submission Queue (Base 5.2.2).
     pub(super) fn create_io_sq(&mut self, taken: &Taken) -> Answer {
         let (id, entries) = identity(taken);
-        let exists = self.submission.contains_key(&id);
-        if let Some(status) = self.check_queue(taken, id, entries, exists) {
+        if let Some(status) = self.check_queue(taken, id, entries, false) {
             return Answer::refused(status);
         }
         let cqid = (taken.command.cdw11.get() >> 16) as u16;
@@ -74,7 +79,7 @@ impl Controller {
         Answer::DONE
     }
 
-    /// Delete I/O Submission Queue (PCIe 3.2.4).
+    /// Delete I/O Submission Queue (Base 5.2.4).
     pub(super) fn delete_io_sq(&mut self, taken: &Taken) -> Answer {
         let (id, _) = identity(taken);
         if id == 0 || !self.submission.contains_key(&id) {
@@ -89,7 +94,7 @@ impl Controller {
         Answer::DONE
     }
 
-    /// Delete I/O Completion Queue (PCIe 3.2.3).
+    /// Delete I/O Completion Queue (Base 5.2.3).
     pub(super) fn delete_io_cq(&mut self, taken: &Taken) -> Answer {
         let (id, _) = identity(taken);
         if id == 0 || !self.completion.contains_key(&id) {

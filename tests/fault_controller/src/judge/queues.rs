@@ -74,9 +74,13 @@ fn create(this: &Controller, taken: &Taken, completion: bool) -> Option<Broken> 
     };
     let name = format!("{kind} queue {id}");
     let base = command.prp1.get();
-    if id == 0 || id > this.settings.queues || exists {
-        let why = if exists { "is there" } else { "is not granted" };
-        return Some((rules::QUEUE_ID, format!("{name} {why}")));
+    if id == 0 || exists {
+        return Some((rules::QUEUE_ID, format!("{name} is there already")));
+    }
+    let last = this.last_queue(completion);
+    if u32::from(id) > last {
+        let seen = format!("{name}, where {last} are granted");
+        return Some((rules::QUEUE_NOT_GRANTED, seen));
     }
     if entries < 2 || entries > u32::from(cap.mqes()) + 1 {
         return Some((rules::QUEUE_SIZE, format!("{name} of {entries} entries")));

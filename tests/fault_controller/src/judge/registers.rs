@@ -9,15 +9,17 @@ use super::{rules, Broken, Judge};
 use crate::controller::Controller;
 use crate::data::number;
 use crate::queue::{CQE_BYTES, SQE_BYTES};
+use crate::registers::csts;
 
 /// The registers of 64 bits.
 const WIDE: [usize; 4] = [offset::CAP, offset::ASQ, offset::ACQ, offset::CMBMSC];
 
-/// The registers that can be written, whatever the controller can do; those of 64 bits by halves.
-const WRITABLE: [usize; 10] = [
+/// The registers that can be written; those of 64 bits by halves.
+const WRITABLE: [usize; 11] = [
     offset::INTMS,
     offset::INTMC,
     offset::CC,
+    offset::CSTS,
     offset::AQA,
     offset::ASQ,
     offset::ASQ + 4,
@@ -30,13 +32,12 @@ const WRITABLE: [usize; 10] = [
 /// The bits of CC that mean something.
 const CC_BITS: u32 = 0x01ff_fff1;
 
+/// CAP.CMBS: there is a memory buffer, and CMBMSC.
+const CMBS: u64 = 1 << 57;
+
 /// Whether an access has the width of a register, or of a half of one of 64 bits.
 fn fits(at: usize, bytes: usize) -> bool {
     at % 4 == 0 && (bytes == 4 || bytes == 8 && WIDE.contains(&at))
-}
-
-fn wide(low: u32) -> u64 {
-    low.into()
 }
 
 /// What is chosen in CC that CAP does not offer.
@@ -138,7 +139,8 @@ impl Judge {
         let seen = format!("{} bytes, {low:08x}, are written at {at:#x}", bytes.len());
         if !fits(at, bytes.len()) {
             broken.push((rules::REGISTER_WIDTH, seen));
-        } else if !WRITABLE.contains(&at) {
+        } else if !WRITABLE.contains(&at) || at == offset::CSTS && low & csts::NSSRO == 0 {
+            // The rest of CSTS is read-only, and may be written as it was read.
             broken.push((rules::REGISTER_READ_ONLY, seen));
         } else if at == offset::INTMS || at == offset::INTMC {
             broken.push((rules::INTERRUPT_MASK, seen));
@@ -148,8 +150,8 @@ impl Judge {
             if Cc::from_raw(this.registers.cc).en() {
                 broken.push((rules::ADMIN_QUEUE_LIVE, seen));
             }
-        } else if at == offset::CMBMSC && wide(this.registers.cmbsz) == 0 {
-            broken.push((rules::REGISTER_READ_ONLY, seen));
+        } else if (offset::CMBMSC..offset::CMBSTS).contains(&at) && this.registers.cap & CMBS == 0 {
+            broken.push((rules::CMB_UNSUPPORTED, seen));
         }
         for (rule, seen) in broken {
             self.complain(rule, &seen, Vec::new());

@@ -2,6 +2,9 @@
 
 //! The table of all rules: name, section, what a driver does that keeps it, and what the driver must
 //! have been told rightly to be able to. `--rules` prints it; tests/judge.rs has a wrong driver for each.
+//!
+//! The sections are those of the NVM Express Base Specification 2.1 (Base), the PCIe Transport
+//! Specification 1.0 (PCIe), and, by name, the NVM Command Set Specification 1.1 (NVM).
 
 use super::Trust;
 
@@ -10,7 +13,7 @@ use super::Trust;
 pub struct Rule {
     /// Its name in the log and in `status`.
     pub name: &'static str,
-    /// Where the specification has it.
+    /// Where the specification has it: which, and the section's number or name.
     pub section: &'static str,
     /// What a driver that keeps it does.
     pub says: &'static str,
@@ -52,7 +55,7 @@ rules! {
         "rings no doorbell before CSTS.RDY is 1, or after CC.EN was cleared";
     DOORBELL_SHUTDOWN "doorbell-shutdown" "Base 3.6.1" [Status]
         "submits nothing after CC.SHN was set";
-    TAIL_OVERRUN "tail-overrun" "Base 3.3.1.2" [Rings, Admin]
+    TAIL_OVERRUN "tail-overrun" "Base 3.3.1.5" [Rings, Admin]
         "submits no more than fits beside the slots that completions have not given back (SQHD)";
     HEAD_BEYOND_TAIL "head-beyond-tail" "Base 3.3.1.2" [Rings, Admin]
         "gives back only slots of a completion queue that hold new entries";
@@ -67,9 +70,11 @@ rules! {
 
     // Registers.
     REGISTER_READ_ONLY "register-read-only" "Base 3.1.4" []
-        "writes no register that cannot be written, or is not there";
-    REGISTER_WIDTH "register-width" "Base 3.1.4" []
+        "writes no register that cannot be written, or is not there; of CSTS only NSSRO, with 1";
+    REGISTER_WIDTH "register-width" "PCIe 3.1" []
         "accesses a register in its width, or one of 64 bits in two aligned halves";
+    CMB_UNSUPPORTED "cmb-unsupported" "Base 3.1.4.16" [Capabilities]
+        "writes CMBMSC only where CAP.CMBS says that there is a memory buffer";
     INTERRUPT_MASK "interrupt-mask" "Base 3.1.4.3" []
         "leaves INTMS and INTMC alone with MSI-X";
     ENABLE_BEFORE_STOPPED "enable-before-stopped" "Base 3.1.4.5" [Status]
@@ -82,7 +87,7 @@ rules! {
         "chooses in CC only what CAP offers: command set, page size, arbitration, ready mode";
     CC_LIVE "cc-live" "Base 3.1.4.5" [Status]
         "changes CSS, MPS and AMS only while disabled, the entry sizes only without I/O queues";
-    ADMIN_QUEUE_LIVE "admin-queue-live" "Base 3.1.4.8" [Status]
+    ADMIN_QUEUE_LIVE "admin-queue-live" "Base 3.1.4.5" [Status]
         "sets AQA, ASQ and ACQ only while disabled";
     ADMIN_QUEUE_SIZE "admin-queue-size" "Base 3.1.4.8" [Status]
         "gives each admin queue at least 2 entries";
@@ -95,8 +100,10 @@ rules! {
     QUEUE_OVERLAP "queue-overlap" "Base 3.3.1" [Status, Admin, Memory]
         "gives each queue memory that no other live queue has";
     QUEUE_ID "queue-id" "Base 5.2.1" [Structures, Admin, Memory]
-        "creates queues with identifiers that are granted and free";
-    QUEUE_SIZE "queue-size" "Base 5.2.1" [Capabilities, Memory]
+        "creates I/O queues with identifiers that are free, and not 0";
+    QUEUE_NOT_GRANTED "queue-not-granted" "Base 5.1.25.2.1" [Structures, Admin, Memory]
+        "creates no more I/O queues of a kind than Number of Queues has granted";
+    QUEUE_SIZE "queue-size" "Base 3.3.3.1" [Capabilities, Memory]
         "gives I/O queues 2 to CAP.MQES + 1 entries";
     QUEUE_BASE "queue-base" "Base 5.2.1" [Memory]
         "puts each I/O queue at the beginning of a page";
@@ -134,7 +141,7 @@ rules! {
         "leaves NSID 0 in commands that have no use for it";
     MDTS_EXCEEDED "mdts-exceeded" "Base 5.1.13.2.1" [Structures, Memory]
         "moves no more data in a command than MDTS allows";
-    LBA_RANGE "lba-range" "NVM 2.1.1" [Structures, Memory]
+    LBA_RANGE "lba-range" "NVM Namespaces" [Structures, Memory]
         "reads and writes only blocks that the namespace has, or had";
     EVENT_REQUESTS "event-requests" "Base 5.1.2" [Structures, Admin, Memory]
         "has at most AERL + 1 Asynchronous Event Requests outstanding";

@@ -9,7 +9,7 @@ use nvme_proto::register::{offset, Cc};
 use super::driver::heap::{BASE, PAGE_BYTES};
 use super::driver::queue::Queue;
 use super::driver::Driver;
-use super::{assert_names_only, prepared, seeded, slow, NOWHERE};
+use super::{assert_names_only, prepared, seeded, slow, with_a_queue_left, NOWHERE};
 
 seeded! {
     "doorbell-unknown" a_doorbell_without_a_queue_is_rung(Driver::usual) |driver| {
@@ -123,6 +123,14 @@ seeded! {
         driver.write32(0xe00, 1);
     }
 
+    "register-read-only" the_status_is_written(Driver::usual) |driver| {
+        driver.write32(offset::CSTS, 1);
+    }
+
+    "cmb-unsupported" a_memory_buffer_that_is_none_is_enabled(Driver::usual) |driver| {
+        driver.write64(offset::CMBMSC, 3);
+    }
+
     "register-width" a_byte_of_a_register_is_written(Driver::usual) |driver| {
         driver.controller.write(offset::AQA, &[7]);
     }
@@ -179,7 +187,7 @@ seeded! {
         driver.write32(offset::CC, Cc::enabled(12).raw());
     }
 
-    "queue-unmapped" a_queue_is_where_no_memory_is(Driver::usual) |driver| {
+    "queue-unmapped" a_queue_is_where_no_memory_is(with_a_queue_left) |driver| {
         driver.send(0, Command::create_io_cq(3, 16, NOWHERE, Some(3)));
     }
 
@@ -190,7 +198,7 @@ seeded! {
         driver.ring(1);
     }
 
-    "queue-overlap" two_queues_have_the_same_memory(Driver::usual) |driver| {
+    "queue-overlap" two_queues_have_the_same_memory(with_a_queue_left) |driver| {
         let place = driver.queue(1).sq;
         driver.send(0, Command::create_io_cq(3, 16, place, Some(3)));
     }
@@ -201,9 +209,14 @@ seeded! {
         driver.write32(offset::CC, Cc::enabled(12).raw());
     }
 
-    "queue-id" more_queues_are_created_than_granted(Driver::usual) |driver| {
+    "queue-not-granted" more_queues_are_created_than_granted(Driver::usual) |driver| {
         let page = driver.heap.take(1);
-        driver.send(0, Command::create_io_cq(17, 16, page, Some(17)));
+        driver.send(0, Command::create_io_cq(3, 16, page, Some(3)));
+    }
+
+    "queue-id" the_admin_queue_is_created(Driver::usual) |driver| {
+        let page = driver.heap.take(1);
+        driver.send(0, Command::create_io_cq(0, 16, page, Some(0)));
     }
 
     "queue-id" a_queue_is_created_twice(Driver::usual) |driver| {
@@ -211,24 +224,24 @@ seeded! {
         driver.send(0, Command::create_io_cq(1, 16, page, Some(1)));
     }
 
-    "queue-size" a_queue_is_longer_than_mqes(Driver::usual) |driver| {
+    "queue-size" a_queue_is_longer_than_mqes(with_a_queue_left) |driver| {
         let pages = driver.heap.take(5);
         driver.send(0, Command::create_io_cq(3, 1025, pages, Some(3)));
     }
 
-    "queue-base" a_queue_begins_within_a_page(Driver::usual) |driver| {
+    "queue-base" a_queue_begins_within_a_page(with_a_queue_left) |driver| {
         let page = driver.heap.take(1);
         driver.send(0, Command::create_io_cq(3, 16, page + 64, Some(3)));
     }
 
-    "queue-contiguous" a_queue_is_a_list_of_pages(Driver::usual) |driver| {
+    "queue-contiguous" a_queue_is_a_list_of_pages(with_a_queue_left) |driver| {
         let page = driver.heap.take(1);
         let mut command = Command::create_io_cq(3, 16, page, Some(3));
         command.cdw11 = (command.cdw11.get() & !1).into();
         driver.send(0, command);
     }
 
-    "queue-vector" a_queue_interrupts_on_a_vector_that_is_none(Driver::usual) |driver| {
+    "queue-vector" a_queue_interrupts_on_a_vector_that_is_none(with_a_queue_left) |driver| {
         let page = driver.heap.take(1);
         driver.send(0, Command::create_io_cq(3, 16, page, Some(64)));
     }
@@ -239,7 +252,7 @@ seeded! {
         driver.send(0, Command::create_io_cq(1, 16, page, Some(1)));
     }
 
-    "queue-cq-missing" a_submission_queue_is_created_first(Driver::usual) |driver| {
+    "queue-cq-missing" a_submission_queue_is_created_first(with_a_queue_left) |driver| {
         let page = driver.heap.take(1);
         driver.send(0, Command::create_io_sq(3, 16, page, 3));
     }

@@ -57,7 +57,7 @@ impl Controller {
             }
             HOST_IDENTIFIER => self.set_host(taken, value)?,
             MEMORY => return self.set_host_memory(taken, value),
-            QUEUES => return Ok(self.grant_queues(taken, value)),
+            QUEUES => return Ok(self.set_queues(taken, value)),
             _ => {}
         }
         Ok(Answer::DONE)
