@@ -18,7 +18,7 @@ use nvme_fault_controller::fault::{pages, Spec};
 use nvme_fault_controller::judge::rules::RULES;
 use nvme_fault_controller::log::Log;
 use nvme_fault_controller::namespace::Namespace;
-use nvme_fault_controller::server::{serve, EventFiles, Shared};
+use nvme_fault_controller::server::{abort_on_panic, serve, EventFiles, Shared};
 use nvme_fault_controller::settings::Settings;
 
 /// An NVMe controller in userspace that misbehaves on command, and judges its driver.
@@ -104,6 +104,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let Some(socket) = &arguments.socket else {
         return Ok(());
     };
+    abort_on_panic();
     let settings = Settings {
         entries: arguments.entries,
         queues: arguments.queues,

@@ -54,7 +54,17 @@ impl Wires for EventFiles {
     }
 }
 
-/// A lock whose holder panicked is as good as any: the controller has no invariants across calls.
+/// Makes a panic of any thread the end of the process: what a controller does whose clock or whose control
+/// socket has died is no fault that anybody asked for.
+pub fn abort_on_panic() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        tell(panic);
+        std::process::abort();
+    }));
+}
+
+/// A lock is never left by a panic ([`abort_on_panic`]).
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -248,4 +258,34 @@ pub fn serve(
         events,
     };
     server.run(&mut backend)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::Command;
+
+    use super::*;
+
+    /// The test calls itself: what shall end is a process.
+    #[test]
+    fn panic_of_a_thread_beside_ends_the_process() {
+        const CHILD: &str = "PANICS_IN_A_THREAD";
+        if std::env::var_os(CHILD).is_some() {
+            abort_on_panic();
+            let thread = std::thread::spawn(|| panic!("as told"));
+            let _ = thread.join();
+            return;
+        }
+        let name = "server::tests::panic_of_a_thread_beside_ends_the_process";
+        let child = Command::new(std::env::current_exe().expect("this test's own program"))
+            .args([name, "--exact", "--nocapture"])
+            .env(CHILD, "1")
+            .output()
+            .expect("it can be started");
+        let said = String::from_utf8_lossy(&child.stderr).into_owned();
+        println!("{:?}: {said}", child.status);
+        assert_eq!(child.status.signal(), Some(6), "it was not aborted");
+        assert!(said.contains("as told"), "it does not say why");
+    }
 }
