@@ -41,6 +41,8 @@ pub enum Expects {
     Errors,
     /// The data is wrong, and nothing shows it without protection information.
     Undetectable,
+    /// Memory that the controller was not given is written: whoever has it by then may fail in any way.
+    Overwrites,
 }
 
 /// When a fault is armed, to be of use.
@@ -51,6 +53,8 @@ pub enum Arms {
     Start,
     /// While the disk is in use.
     Running,
+    /// Before a driver binds: it is met when the driver is unbound.
+    Unbind,
 }
 
 /// On which occasions of its hook a kind has anything to do.
@@ -204,6 +208,12 @@ impl Kind {
     /// It is met while the controller is set up.
     const fn at_start(mut self) -> Self {
         self.arms = Arms::Start;
+        self
+    }
+
+    /// It is met when the driver is unbound.
+    const fn at_unbind(mut self) -> Self {
+        self.arms = Arms::Unbind;
         self
     }
 

@@ -89,6 +89,10 @@ fn expects(kind: &Kind) -> &'static str {
         }
         Expects::Errors => "errors: requests may fail in bounded time; what was acknowledged is there",
         Expects::Undetectable => "undetectable: the data is wrong, and only its checksum shows it",
+        Expects::Overwrites => {
+            "overwrites: memory that was not the controller's is written, and whoever has it may fail in \
+             any way"
+        }
     }
 }
 
@@ -103,6 +107,7 @@ fn page(place_title: &str, kind: &Kind) -> String {
     let armed = match kind.arms {
         Arms::Start => "before a driver binds",
         Arms::Running => "while the disk is in use",
+        Arms::Unbind => "before a driver binds; met when it is unbound",
     };
     let argument = kind.argument.map_or_else(
         || "none".to_owned(),

@@ -110,7 +110,7 @@ fn live(driver: &mut Driver) {
 fn blamed(kind: &Kind) -> (Vec<&'static str>, Vec<&'static str>, String) {
     let mut driver = Driver::new(Setup::default());
     driver.heap.watched = false;
-    if kind.arms == Arms::Start {
+    if kind.arms != Arms::Running {
         driver.arm(kind.example);
     } else {
         driver.bring_up();

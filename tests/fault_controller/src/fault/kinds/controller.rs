@@ -299,6 +299,7 @@ pub(super) const PLACE: Place = Place {
             "identify-rtd3e",
             Fault::Patch(&[patch(offset_of!(Id, rtd3e), 4)]),
         )
+        .at_unbind()
         .argument("RTD3E, in microseconds", 0xffff_ffff)
         .says(
             "says that a shutdown takes 71 minutes",

@@ -19,11 +19,16 @@ const fn data(name: &'static str, fault: Fault, only: Only) -> Kind {
         .expects(Expects::Undetectable)
 }
 
+/// What goes to memory that may be anybody's.
+const fn stray(name: &'static str, fault: Fault) -> Kind {
+    data(name, fault, READ).expects(Expects::Overwrites)
+}
+
 pub(super) const PLACE: Place = Place {
     title: "Data",
     about: "Data of reads and writes: to a wrong place, at a wrong time, or changed.",
     kinds: &[
-        data("data-misplaced", Fault::Misplaced, READ)
+        stray("data-misplaced", Fault::Misplaced)
             .says(
                 "writes the first page of a read's data to another page of the host's memory than it \
                  was told",
@@ -82,7 +87,7 @@ pub(super) const PLACE: Place = Place {
                 WRONG,
             )
             .example("data-pages-swapped:nth=5"),
-        data("data-after-completion", Fault::AfterCompletion, READ)
+        stray("data-after-completion", Fault::AfterCompletion)
             .argument("milliseconds", 5)
             .says(
                 "completes a read first and moves its data later, wherever the memory then belongs",
@@ -98,7 +103,7 @@ pub(super) const PLACE: Place = Place {
                 FREED,
             )
             .example("write-after-completion:nth=5"),
-        data("data-written-again", Fault::RewrittenAfter, READ)
+        stray("data-written-again", Fault::RewrittenAfter)
             .argument("milliseconds", 5)
             .says(
                 "writes a read's data a second time after the completion, wherever the memory then belongs",
@@ -106,7 +111,7 @@ pub(super) const PLACE: Place = Place {
                 FREED,
             )
             .example("data-written-again:nth=5"),
-        data("list-read-again", Fault::ListReread, READ)
+        stray("list-read-again", Fault::ListReread)
             .argument("milliseconds", 5)
             .says(
                 "reads a command's data pointer and lists again after the completion, and writes the \

@@ -233,7 +233,7 @@ pub(super) const PLACE: Place = Place {
                 ABSURD,
             ),
         bits("csts-shst", offset::CSTS, 3 << 2)
-            .at_start()
+            .at_unbind()
             .says(
                 "says the reserved shutdown status 3",
                 "takes it for no shutdown that is complete, and waits no longer than its bound",
@@ -304,6 +304,7 @@ pub(super) const PLACE: Place = Place {
                 READY,
             ),
         Kind::new("shutdown-never-finishes", Hook::Shutdown, Fault::Never)
+            .at_unbind()
             .always()
             .says(
                 "says for ever that the shutdown occurs",
@@ -311,6 +312,7 @@ pub(super) const PLACE: Place = Place {
                 SHUTDOWN,
             ),
         Kind::new("shutdown-slowly", Hook::Shutdown, Fault::Slowly)
+            .at_unbind()
             .argument("milliseconds", 3000)
             .says(
                 "finishes the shutdown late",
@@ -318,6 +320,7 @@ pub(super) const PLACE: Place = Place {
                 SHUTDOWN,
             ),
         Kind::new("shutdown-unseen", Hook::Shutdown, Fault::ShutdownUnseen)
+            .at_unbind()
             .always()
             .says(
                 "takes no notice of CC.SHN",
