@@ -6,6 +6,7 @@ Relies on QEMU's vfio-user-pci; the guest's memory must be a file that both proc
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -71,7 +72,11 @@ class FaultController:
             line += ["--fault", fault]
         with open(folder / "controller.err", "wb") as errors:
             self.process = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors)
-        self._await(self.socket)
+        try:
+            self._await(self.socket)
+        except BaseException:
+            self.close()
+            raise
 
     def _await(self, path: pathlib.Path) -> None:
         end = time.monotonic() + START_SECONDS
@@ -107,10 +112,24 @@ class FaultController:
         found: Dict[str, Any] = json.loads(self.tell("status"))
         return found
 
+    def log(self) -> str:
+        """All that it has logged."""
+        return self.path.read_text(errors="replace") if self.path.exists() else ""
+
     def lines(self, word: str) -> List[str]:
         """The log's lines of one kind (fault, judge, ...), without time and word."""
-        found = re.findall(rf"^[0-9.]+ {word} (.*)$", self.path.read_text(errors="replace"), re.MULTILINE)
-        return [str(line) for line in found]
+        return [str(line) for line in re.findall(rf"^[0-9.]+ {word} (.*)$", self.log(), re.MULTILINE)]
+
+    def last_words(self) -> str:
+        """What it said to its standard error, where a panic is told."""
+        path = self.path.with_name("controller.err")
+        return path.read_text(errors="replace").strip() if path.exists() else ""
+
+    def ended(self, wait: float = 0.0) -> Optional[int]:
+        """The status that its process ended with, within that time; None while it runs."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self.process.wait(wait)
+        return None
 
     @property
     def running(self) -> bool:

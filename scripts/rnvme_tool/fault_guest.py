@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """One fault in one guest: what is done to the driver, in bounded time, and what is seen of it.
 
-The driver is loaded and its disks are written and read back with the fault armed, then the controller is reset. Then
-it is well again: what was acknowledged must be there, I/O must work, and the driver must go. A step
-that does not end in its time ends the case; the blocked tasks' stacks are kept in hang.txt in the case's folder.
-Relies on fio for data that is checked, and on the fault controller's log for whether the fault happened.
+The driver is loaded and its disks are written and read back with the fault armed, then the controller is reset, or the
+driver unbound. Then the controller is well again: what was acknowledged must be there, I/O must work, and the driver
+must go. A step that does not end in its time ends the case; the blocked tasks' stacks are kept in hang.txt in the
+case's folder. Relies on fio for data that is checked (fault_data.py), and on the fault controller's log for whether the
+fault happened.
 """
 
 from __future__ import annotations
@@ -15,12 +16,25 @@ import json
 import pathlib
 import shlex
 import time
-from typing import Any, Dict, List
+from typing import Dict, List, Sequence
 
 from . import inside
 from .failure import Failure
 from .fault_controller import FaultController, reachable
-from .faults import CONTROL, RUNNING, UNTRIED, Case, Outcome, Seen, judge
+from .fault_data import (
+    MIB,
+    READ_BEFORE,
+    READ_DURING,
+    WRITE_AFTER,
+    WRITE_BEFORE,
+    WRITE_DURING,
+    Disk,
+    Part,
+    command,
+    read_answer,
+    read_disks,
+)
+from .faults import CONTROL, DEATH, RUNNING, UNBIND, UNTRIED, Case, Outcome, Seen, broken, happened, judge, shortened
 from .fio import FioJob, measure
 from .guest import MODULE, Guest, GuestFailure, Result
 from .kernel import DEBUG, Kernel
@@ -28,17 +42,14 @@ from .log_net import read_reports
 from .machine import Namespace, make_image
 from .snapshots import Snapshots
 
-MIB = 1 << 20
 IMAGE_BYTES = 16 * MIB
 DISKS = 2
 # What each step may take on the stock kernel, in seconds; the debug kernel has three times as much.
-LOAD, DISKS_UP, FIO, RESET, UNBIND, UNLOAD = 40, 12, 30, 40, 40, 30
-# What fio expects of all blocks after one whose write failed, which it leaves out: wrongly counted on.
-COUNTED_WRONG = ("--verify_header_seed=0", "--verify_write_sequence=0")
+LOAD, DISKS_UP, FIO, RESET, LEAVE, UNLOAD = 40, 12, 30, 40, 40, 30
+# An unbind under a fault: a driver may wait for a shutdown as long as RTD3E says, a minute at most.
+LEAVE_UNDER_FAULT = 75
 # A guest is restored in that time where the host is not busy; no host is taken for slower than so many times that.
 RESTORED_SECONDS, SLOWEST = 4.0, 4.0
-# fio's error for a block that is not what was written (EILSEQ).
-MISMATCH = 84
 # The C driver's timeouts, in seconds: what its defaults of 30 and 60 show, these show sooner.
 C_TIMEOUTS = """modprobe nvme_core; cd /sys/module/nvme_core/parameters && echo 5 >io_timeout &&
 echo 5 >admin_timeout"""
@@ -47,22 +58,12 @@ MEASURED, MEASURED_SECONDS = FioJob("4 KiB random read, depth 32", "randread", "
 READY_UNITS = 4
 
 
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """What fio does with a part of each disk: from where on, how much, in MiB."""
-
-    name: str
-    how: str
-    where: int
-    megabytes: int
-
-
-WRITE_BEFORE, READ_BEFORE = Part("before", "randwrite", 0, 1), Part("what was there before", "read", 0, 1)
-WRITE_DURING, READ_DURING = Part("with the fault", "randwrite", 2, 2), Part("what was acknowledged", "read", 2, 2)
-WRITE_AFTER = Part("after", "randwrite", 4, 1)
-# The usable disks with their block sizes. The C driver keeps disks without a size for namespaces that it cannot use.
+# The usable disks with their namespaces and block sizes: ours ends a disk's name with the namespace. The C driver keeps
+# disks without a size for namespaces that it cannot use. A disk without its node is none yet: fio would make a file.
 USABLE = """usable() { for d in /sys/block/{driver}*n*; do [ "$(cat $d/size 2>/dev/null || echo 0)" -gt 0 ] &&
-echo ${d##*/} $(cat $d/queue/logical_block_size); done; true; }
+[ -b /dev/${d##*/} ] &&
+echo ${d##*/} $(cat $d/nsid 2>/dev/null || echo ${d##*n}) $(cat $d/queue/logical_block_size); done
+true; }
 """
 
 
@@ -86,6 +87,9 @@ class Trial:
         self.seen = Seen(wanted=DISKS)
         self.address = ""
         self._lines_before = 0
+        # What was acknowledged under the fault: how many writes to each namespace, and its disk then.
+        self._acknowledged: Dict[int, int] = {}
+        self._written: Dict[int, Disk] = {}
         self.patience = (3.0 if guest.kernel.name == DEBUG else 1.0) * slowness(guest.boot_seconds)
         self._usable = USABLE.replace("{driver}", guest.driver)
 
@@ -95,16 +99,21 @@ class Trial:
             self._run()
         except Hang as hang:
             self.seen.hang = str(hang)
-        except GuestFailure:
-            if self.guest.running:
+        except (GuestFailure, OSError):
+            self.seen.died = not self.guest.running
+            if self.guest.running and not self._broken(wait=1.0):
                 raise
-            self.seen.died = True
-        # A line is the fault's number, its kind, and where it was.
-        self.seen.fired = sum(line.split()[1:2] == [self.case.kind] for line in self.controller.lines("fault"))
+        self.seen.broken = self._broken()
+        self.seen.silent = [kind for kind in self.case.kinds if happened(self.controller.log(), kind) < 1]
         if not self.controller.running:
             self.seen.notes.append("the controller's process ended")
         self.seen.complaints = self.controller.lines("judge")
         self._read_log()
+
+    def _broken(self, wait: float = 0.0) -> str:
+        """What is wrong with the controller's process; `wait` gives one that is just ending the time for it."""
+        died = happened(self.controller.log(), DEATH) > 0
+        return broken(self.controller.ended(wait), self.controller.last_words(), died, self.seen.died)
 
     def _run(self) -> None:
         self.controller.plug(self.guest)
@@ -120,15 +129,17 @@ class Trial:
                 self._measure(disks)
             for spec in self.case.specs:
                 self.controller.arm(spec)
-        wrote = bool(disks) and self._fio(disks, [WRITE_DURING])
         if disks:
+            self._fio(disks, [WRITE_DURING])
+        if self.case.when == UNBIND:
+            self._leave("unbind under the fault", LEAVE_UNDER_FAULT)
+        elif disks:
             self._reset()
         if self.controller.running:
             self.controller.tell("disarm")
-            self._look_again(wrote)
-        self._must("unbind", f"[ ! -e {self._driver}/{self.address} ] || echo {self.address} >{self._driver}/unbind",
-                   UNBIND)
-        self._must("unload", f"rmmod {self.guest.driver}", UNLOAD)
+            self._look_again()
+        self._leave("unbind", LEAVE)
+        self._go("unload", f"[ ! -e /sys/module/{self.guest.driver} ] || rmmod {self.guest.driver}", UNLOAD)
 
     @property
     def _driver(self) -> str:
@@ -143,7 +154,7 @@ class Trial:
             if not self.guest.running:
                 raise
             (self.guest.folder / "hang.txt").write_text(f"{name}: {command}\n{failure}\n")
-            raise Hang(name) from failure
+            raise Hang(f"{name} does not end") from failure
         return result
 
     def _must(self, name: str, command: str, seconds: float) -> None:
@@ -152,6 +163,17 @@ class Trial:
         if status != 0:
             self.seen.notes.append(f"{name}: status {status}")
 
+    def _go(self, name: str, command: str, seconds: float) -> None:
+        """A step by which the driver goes. One that will not go holds on to something: as bad as a hang."""
+        status = self._step(name, command, seconds).status
+        if status != 0:
+            (self.guest.folder / "hang.txt").write_text(f"{name}: {command}: status {status}\n"
+                                                        f"{self.guest.describe_hang()}\n")
+            self.seen.hang = self.seen.hang or f"{name} fails with status {status}"
+
+    def _leave(self, name: str, seconds: float) -> None:
+        self._go(name, f"[ ! -e {self._driver}/{self.address} ] || echo {self.address} >{self._driver}/unbind", seconds)
+
     def _load(self) -> None:
         if self.guest.driver == "nvme":
             self.guest.run(C_TIMEOUTS)
@@ -159,8 +181,8 @@ class Trial:
         else:
             self._must("load", f"insmod {MODULE}", LOAD)
 
-    def _await_disks(self) -> Dict[str, int]:
-        """The usable disks with their block sizes: all, or those that are there when the time is over.
+    def _await_disks(self) -> List[Disk]:
+        """The usable disks: all, or those that are there when the time is over.
 
         A driver that has let go of the controller will make no more.
         """
@@ -168,8 +190,7 @@ class Trial:
         wait = (f"until [ $(usable | wc -l) -ge {DISKS} ] || [ ! -e {device}/driver ]; do sleep 0.05; done")
         line = (f"timeout {DISKS_UP * self.patience:g} bash -c {shlex.quote(self._usable + wait)}; "
                 f"{self._usable}usable")
-        found = self._step("disks", line, DISKS_UP + 10).out.split("\n")
-        return {name: int(block) for name, block in (row.split() for row in found if row.count(" ") == 1)}
+        return read_disks(self._step("disks", line, DISKS_UP + 10).out)
 
     def _reset(self) -> None:
         """The C driver can be asked for a reset; ours is given the controller anew."""
@@ -184,64 +205,52 @@ class Trial:
         self._must(name, f"[ ! -e {bound} ] || echo {self.address} >{self._driver}/unbind; "
                    f"[ -e {bound} ] || echo {self.address} >{self._driver}/bind", RESET)
 
-    def _look_again(self, wrote: bool) -> None:
+    def _look_again(self) -> None:
         """With a controller that is well again: the disks must be of use, after a new bind at the latest."""
-        disks = self._await_disks() if self.seen.disks == DISKS else {}
-        if len(disks) < DISKS == self.seen.disks:
+        bound = self.case.when != UNBIND
+        disks = self._await_disks() if bound and self.seen.disks == DISKS else []
+        if bound and len(disks) < DISKS == self.seen.disks:
             self.seen.errors.append(f"{len(disks)} of {DISKS} disks after the reset")
-        if len(disks) < DISKS or not self._useful(disks, wrote):
+        if len(disks) < DISKS or not self._useful(disks):
             self._bind("bind")
             disks = self._await_disks()
-            self.seen.dead = len(disks) < DISKS or not self._useful(disks, wrote)
-            if not self.seen.dead and self.seen.disks == DISKS:
+            self.seen.dead = len(disks) < DISKS or not self._useful(disks)
+            if bound and not self.seen.dead and self.seen.disks == DISKS:
                 self.seen.notes.append("of use again after a new bind")
 
-    def _useful(self, disks: Dict[str, int], wrote: bool) -> bool:
+    def _useful(self, disks: List[Disk]) -> bool:
         """Whether what was acknowledged is there, and more can be written."""
-        parts = [READ_BEFORE] if self.case.when == RUNNING else []
-        if wrote and self.seen.disks == DISKS:
-            parts.append(READ_DURING)
-        return self._fio(disks, [*parts, WRITE_AFTER])
+        for disk in disks:
+            written = self._written.get(disk.nsid, disk)
+            if written.block != disk.block:
+                # What was written under a wrong size of a block lies where the lie put it.
+                self._written[disk.nsid] = disk
+                self._acknowledged.pop(disk.nsid, None)
+                self.seen.notes.append(f"{disk.name} has blocks of {disk.block} bytes, not {written.block}")
+        return self._fio(disks, [*([READ_BEFORE] if self.case.when == RUNNING else []), READ_DURING, WRITE_AFTER])
 
     # --- data ----------------------------------------------------------------
 
-    def _fio(self, disks: Dict[str, int], parts: List[Part]) -> bool:
+    def _fio(self, disks: Sequence[Disk], parts: Sequence[Part]) -> bool:
         """Writes or reads parts of the disks, one after the other, and compares; whether all went well."""
-        line = ["fio", "--output-format=json", "--ioengine=libaio", "--direct=1", "--thread=1", "--iodepth=16",
-                "--verify=crc32c", "--continue_on_error=io", *COUNTED_WRONG, f"--randseed={self.seed + 1}"]
-        for number, part in enumerate(parts):
-            for disk, block in sorted(disks.items()):
-                # One with page lists, one without; the disks of a part at once.
-                usual = 4096 if disk.endswith("n1") else 16384
-                line += [f"--name={number}.{disk}", f"--filename=/dev/{disk}", f"--bs={max(usual, block)}",
-                         f"--rw={part.how}", f"--offset={part.where}m", f"--size={part.megabytes}m",
-                         *(["--stonewall"] if number and disk == min(disks) else [])]
-        result = self._step(parts[-1].name, " ".join(line), FIO)
-        text = result.out[result.out.find("{"):] if "{" in result.out else ""
+        line = command(parts, disks, self._acknowledged, self.seed)
+        result = self._step(parts[-1].name, line, FIO)
         if result.status != 0:
             with open(self.guest.folder / "fio.txt", "a", encoding="utf-8") as file:
-                file.write(f"{' '.join(line)}\n{result.err}\n{result.out}\n")
-        try:
-            jobs: List[Dict[str, Any]] = json.loads(text)["jobs"]
-        except (ValueError, KeyError):
-            self.seen.errors.append(f"{parts[-1].name}: fio ended with status {result.status}")
-            return False
-        good = [self._job(parts, job) for job in jobs]
-        return all(good)
+                file.write(f"{line}\n{result.err}\n{result.out}\n")
+        found = read_answer(parts, result.out, result.err, result.status)
+        self.seen.errors += found.errors
+        self.seen.mismatches += found.mismatches
+        for disk in disks if WRITE_DURING in parts else []:
+            self._written[disk.nsid] = disk
+            self._acknowledged[disk.nsid] = found.acknowledged.get(disk.nsid, 0)
+            if found.good and self._acknowledged[disk.nsid] * disk.request != WRITE_DURING.megabytes * MIB:
+                raise Failure(f"fio's log tells of {self._acknowledged[disk.nsid]} writes to {disk.name}, not of all")
+        return found.good
 
-    def _job(self, parts: List[Part], job: Dict[str, Any]) -> bool:
-        number, disk = str(job["jobname"]).split(".", 1)
-        what, error, count = f"{parts[int(number)].name}: {disk}", int(job["error"]), int(job.get("total_err", 0))
-        if error == MISMATCH:
-            self.seen.mismatches.append(f"{what} is not what was written")
-        elif error or count:
-            self.seen.errors.append(f"{what} error {error or job.get('first_error')}"
-                                    + (f", {count} in all" if count else ""))
-        return not error and not count
-
-    def _measure(self, disks: Dict[str, int]) -> None:
+    def _measure(self, disks: Sequence[Disk]) -> None:
         """How fast the controller is, without a fault."""
-        [figures] = measure(self.guest, sorted(disks)[:1], MEASURED_SECONDS, [MEASURED])
+        [figures] = measure(self.guest, [disks[0].name], MEASURED_SECONDS, [MEASURED])
         self.seen.notes.append(f"{MEASURED.name}: {figures.iops:.0f} IOPS")
 
     def _read_log(self) -> None:
@@ -284,15 +293,25 @@ def _close_with(cleanup: contextlib.ExitStack, guest: Guest) -> None:
 
 
 def try_case(case: Case, folder: pathlib.Path, kernel: Kernel, driver: str, seed: int) -> Outcome:
-    """As run_case; what fails beside the driver, twice, is an outcome as well, so that the others are tried."""
+    """As run_case; what fails beside the driver is tried once more and told in any case.
+
+    If it fails again, that is an outcome as well, so that the others are tried.
+    """
     began = time.monotonic()
-    failed = ""
+    failed: List[str] = []
     for attempt in ("", "-again"):
         home = folder.with_name(folder.name + attempt)
         try:
-            return run_case(case, home, kernel, driver, seed)
+            outcome = run_case(case, home, kernel, driver, seed)
         except (Failure, OSError) as failure:
-            failed = str(failure)
-            (home / "failure.txt").write_text(f"{failed}\n")
-    return Outcome(case.name, case.expects, UNTRIED, failed.splitlines()[0], time.monotonic() - began)
+            failed.append(first_line(failure))
+            (home / "failure.txt").write_text(f"{failure}\n")
+        else:
+            told = [f"tried again, for: {shortened(text, 60)}" for text in failed]
+            return dataclasses.replace(outcome, note="; ".join([*told, *([outcome.note] if outcome.note else [])]))
+    return Outcome(case.name, case.expects, UNTRIED, "; and again: ".join(failed), time.monotonic() - began)
 
+
+def first_line(failure: Exception) -> str:
+    """What a failure says, for a table; one that says nothing is told by its kind."""
+    return (str(failure).splitlines() or [type(failure).__name__])[0]

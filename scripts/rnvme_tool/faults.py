@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0
 """`make faults` without its guests: which faults are tried how, and what is to be said of what was seen.
 
-Relies on the fault controller's own table of kinds (`nvme_fault_controller --kinds`). A kind is tried while
-the driver is being bound or under I/O, as that table says, and with the lines that it says.
+Relies on the fault controller's own table of kinds (`nvme_fault_controller --kinds`), and on its log's words for what
+happened. A kind is tried while the driver is being bound, under I/O or while it is unbound, as that table says, and
+with the lines that it says.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import fnmatch
-from typing import Any, Dict, List, Mapping, Sequence, Set, Tuple
+import re
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
-# When a fault is armed: before the driver is there, or when its disks are.
-START, RUNNING = "start", "running"
+# When a fault is armed: before the driver is there; when its disks are; before, and the driver is unbound under it.
+START, RUNNING, UNBIND = "start", "running", "unbind"
+# The kind that ends the controller's process.
+DEATH = "death"
 LONGEST_NOTE = 150
 # More lines of the kernel's log than that is a flood.
 FLOOD = 400
@@ -28,21 +32,27 @@ MEANING = {
     ERRORS: "requests ended with errors, or the controller was given up; nothing wrong was read",
     DEAD: "the controller was well again, and not even a new bind brought the disks back",
     JUDGED: "all of that was well, but the driver broke a rule of the specification on the way",
-    SILENT: "the fault found no occasion: nothing was tried, which is a failure of the suite",
+    SILENT: "the fault found no occasion, or could do nothing on it: nothing was tried, which is a failure of the "
+            "suite",
     FLOODED: f"more than {FLOOD} lines in the kernel's log",
     LOST: "a block was read back that is not what was written, and no error said so",
-    HANG: "something did not end in its time; hang.txt has the blocked tasks",
+    HANG: "something did not end in its time, or the driver could not be unbound or unloaded; hang.txt has the blocked "
+          "tasks",
     REPORT: "the kernel complained: a warning, an oops, a lock that is not right",
-    UNTRIED: "something beside the driver failed",
+    UNTRIED: "something beside the driver failed, the fault controller itself included",
     GONE: "the virtual machine ended, and its kernel's log does not say why",
 }
+# What the table of kinds expects of a fault that may end in any way.
+OVERWRITES = "overwrites"
 # Which verdicts are well, by what the table of kinds expects.
 WELL: Dict[str, Set[str]] = {
     "survives": {SURVIVED},
     "refuses": {SURVIVED, REFUSED},
     "errors": {SURVIVED, REFUSED, ERRORS},
-    # What lies where nobody put it may be anybody's memory.
-    "undetectable": {SURVIVED, ERRORS, LOST, REPORT, HANG, FLOODED, GONE, DEAD},
+    # Only the controller's own data is wrong.
+    "undetectable": {SURVIVED, ERRORS, LOST},
+    # What is written where nobody asked for it may be anybody's memory.
+    OVERWRITES: {SURVIVED, ERRORS, LOST, REPORT, HANG, FLOODED, GONE, DEAD},
 }
 
 
@@ -60,6 +70,11 @@ class Case:
         """As it is called in tables and folders."""
         return f"{self.kind}@{self.when}"
 
+    @property
+    def kinds(self) -> List[str]:
+        """The kinds that it arms, and all of which must happen."""
+        return list(dict.fromkeys(spec.split(":")[0] for spec in self.specs))
+
 
 # Without a fault all must be well, or nothing that is said of the others is worth anything.
 CONTROL = Case("none", RUNNING, (), "survives")
@@ -71,7 +86,8 @@ class Seen:
 
     wanted: int = 2
     disks: int = 0
-    fired: int = 0
+    broken: str = ""
+    silent: List[str] = dataclasses.field(default_factory=list)
     hang: str = ""
     died: bool = False
     errors: List[str] = dataclasses.field(default_factory=list)
@@ -111,9 +127,9 @@ def is_good(verdict: str, expects: str) -> bool:
 
 
 def all_cases(kinds: Sequence[Mapping[str, Any]]) -> List[Case]:
-    """Every kind at both times; the case without a fault first."""
+    """Every kind at each time; the case without a fault first."""
     return [CONTROL] + [Case(kind["name"], when, tuple(kind["example"].split()), kind["expects"])
-                        for kind in kinds for when in (START, RUNNING)]
+                        for kind in kinds for when in (START, RUNNING, UNBIND)]
 
 
 def choose(kinds: Sequence[Mapping[str, Any]], pattern: str) -> List[Case]:
@@ -133,17 +149,43 @@ def choose(kinds: Sequence[Mapping[str, Any]], pattern: str) -> List[Case]:
     return [case for case in all_cases(kinds) if picked(case)]
 
 
+def happened(log: str, kind: str) -> int:
+    """How often a kind of fault did what it should, by the controller's log.
+
+    A line of a fault has its number and its kind; one that it missed follows where it could do nothing.
+    """
+    count, ours = 0, False
+    for word, text in re.findall(r"^[0-9.]+ (fault|fault-missed) (.*)$", log, re.MULTILINE):
+        if word == "fault":
+            ours = text.split()[1:2] == [kind]
+            count += ours
+        elif ours:
+            count, ours = count - 1, False
+    return count
+
+
+def broken(status: Optional[int], words: str, died: bool, guest_gone: bool) -> str:
+    """How the controller's process ended (its status; None while it runs), if it should not have: it is our own tool.
+
+    It may end by the fault whose point that is (`died`), and with the guest; a signal, or an abort, is neither.
+    """
+    if status is None or status >= 0 and (died or guest_gone):
+        return ""
+    lines = [line for line in words.splitlines() if not line.startswith("note:")]
+    return f"the fault controller ended with status {status}: {' '.join(lines[-2:]) or 'without a word'}"
+
+
 def judge(case: Case, seen: Seen, seconds: float) -> Outcome:
     """The verdict: of all that was seen, the worst."""
     notes = list(seen.notes)
-    silent = seen.fired == 0 and case != CONTROL
     found = [
+        (seen.broken, UNTRIED, [seen.broken]),
         (seen.reports, REPORT, seen.reports[:1]),
         (seen.died, GONE, []),
         (seen.mismatches, LOST, seen.mismatches[:1]),
-        (seen.hang, HANG, [f"{seen.hang} does not end"]),
+        (seen.hang, HANG, [seen.hang]),
         (seen.lines > FLOOD, FLOODED, [f"{seen.lines} lines in the log"]),
-        (silent, SILENT, []),
+        (seen.silent, SILENT, [] if seen.silent == case.kinds else seen.silent),
         (seen.dead, DEAD, []),
         (seen.complaints, JUDGED, seen.complaints[:1]),
         (seen.disks < seen.wanted, REFUSED, [f"{seen.disks} of {seen.wanted} disks"]),
@@ -155,9 +197,9 @@ def judge(case: Case, seen: Seen, seconds: float) -> Outcome:
     return Outcome(case.name, case.expects, verdict, "; ".join(notes), seconds)
 
 
-def shortened(text: str) -> str:
+def shortened(text: str, longest: int = LONGEST_NOTE) -> str:
     """What fits into a line of a table; all of it is in seen.json."""
-    return text if len(text) <= LONGEST_NOTE else text[:LONGEST_NOTE - 3] + "..."
+    return text if len(text) <= longest else text[:longest - 3] + "..."
 
 
 # --- tables --------------------------------------------------------------------

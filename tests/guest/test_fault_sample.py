@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A sample of `make faults` in each `make test`, all of it in `make soak`: no fault ends worse than it is known to.
+
+What is known is in Documentation/results/faults-DRIVER.md, which `make faults` writes. Relies on
+rnvme_tool/fault_guest.py for what is done with each fault.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import random
+from typing import Callable, List, Mapping
+
+import pytest
+from harness.sample import seed, soaking
+from rnvme_tool import inside
+from rnvme_tool.fault_controller import kinds
+from rnvme_tool.fault_guest import try_case
+from rnvme_tool.faults import CONTROL, OVERWRITES, Case, Outcome, choose, read_page
+from rnvme_tool.kernel import DEBUG, Kernel
+
+# So many tests share the faults, so that they run at once; of each share so many are drawn, by kernel.
+SHARES = 3
+ON_STOCK, ON_DEBUG = 2, 1
+
+
+def drawn(cases: List[Case], known: Mapping[str, Outcome], chosen: int) -> List[Case]:
+    """The cases in the order in which the seed draws them.
+
+    Not drawn is what is known to end badly, which takes its time to do so, and what may end in any way.
+    """
+    some = [case for case in cases if case != CONTROL and case.name in known and known[case.name].good
+            and case.expects != OVERWRITES]
+    random.Random(chosen).shuffle(some)
+    return some
+
+
+@pytest.mark.soak
+@pytest.mark.every_variant
+@pytest.mark.parametrize("share", range(SHARES))
+def test_faults_end_no_worse_than_they_are_known_to(folder: pathlib.Path, kernel: Kernel, share: int,
+                                                    record_property: Callable[[str, object], None]) -> None:
+    page = inside.PROJECT / f"Documentation/results/faults-{inside.driver()}.md"
+    known = read_page(page.read_text())
+    chosen, cases = seed(), choose(kinds(), "")
+    if not soaking():
+        count = ON_DEBUG if kernel.name == DEBUG else ON_STOCK
+        cases = drawn(cases, known, chosen)[:count * SHARES]
+    cases = cases[share::SHARES]
+    assert cases, f"nothing to try: {page} knows of no fault that ends well"
+    worse: List[str] = []
+    for case in cases:
+        outcome = try_case(case, folder / case.name, kernel, inside.driver(), chosen)
+        print(*case.specs, outcome.line())
+        record_property(case.name, outcome.verdict)
+        if not outcome.good and (case.name not in known or known[case.name].good):
+            worse.append(outcome.line())
+    assert not worse, "\n".join(worse)
