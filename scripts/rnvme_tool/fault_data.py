@@ -61,7 +61,9 @@ class Found:
 
     errors: List[str] = dataclasses.field(default_factory=list)
     mismatches: List[str] = dataclasses.field(default_factory=list)
+    # By namespace, as the log has them; by disk, as fio counts them.
     acknowledged: Dict[int, int] = dataclasses.field(default_factory=dict)
+    written: Dict[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def good(self) -> bool:
@@ -137,10 +139,12 @@ def _read_job(parts: Sequence[Part], job: Mapping[str, Any], compared: Sequence[
     number, disk = str(job["jobname"]).split(".", 1)
     part = parts[int(number)]
     what, error, count = f"{part.name}: {disk}", int(job["error"]), int(job.get("total_err", 0))
+    if part.kept:
+        found.written[disk] = int(job.get("write", {}).get("total_ios", 0))
     where = range(part.where * MIB, (part.where + part.megabytes) * MIB)
     wrong = [place for place in compared if place[0] == disk and place[1] in where]
     if error == MISMATCH and wrong and all(place in empty for place in wrong):
-        found.errors.append(f"{what} has no size any more: its reads bring nothing")
+        found.errors.append(f"{what} has come to its end: its reads bring nothing")
     elif error == MISMATCH:
         found.mismatches.append(f"{what} is not what was written")
     elif error or count:

@@ -22,7 +22,6 @@ from . import inside
 from .failure import Failure
 from .fault_controller import FaultController, reachable
 from .fault_data import (
-    MIB,
     READ_BEFORE,
     READ_DURING,
     WRITE_AFTER,
@@ -42,7 +41,7 @@ from .log_net import read_reports
 from .machine import Namespace, make_image
 from .snapshots import Snapshots
 
-IMAGE_BYTES = 16 * MIB
+IMAGE_BYTES = 16 << 20
 DISKS = 2
 # What each step may take on the stock kernel, in seconds; the debug kernel has three times as much.
 LOAD, DISKS_UP, FIO, RESET, LEAVE, UNLOAD = 40, 12, 30, 40, 40, 30
@@ -99,7 +98,7 @@ class Trial:
             self._run()
         except Hang as hang:
             self.seen.hang = str(hang)
-        except (GuestFailure, OSError):
+        except (Failure, OSError):
             self.seen.died = not self.guest.running
             if self.guest.running and not self._broken(wait=1.0):
                 raise
@@ -201,9 +200,8 @@ class Trial:
             self._bind("reset")
 
     def _bind(self, name: str) -> None:
-        bound = f"{self._driver}/{self.address}"
-        self._must(name, f"[ ! -e {bound} ] || echo {self.address} >{self._driver}/unbind; "
-                   f"[ -e {bound} ] || echo {self.address} >{self._driver}/bind", RESET)
+        self._leave(name, RESET)
+        self._must(name, f"[ -e {self._driver}/{self.address} ] || echo {self.address} >{self._driver}/bind", RESET)
 
     def _look_again(self) -> None:
         """With a controller that is well again: the disks must be of use, after a new bind at the latest."""
@@ -244,8 +242,8 @@ class Trial:
         for disk in disks if WRITE_DURING in parts else []:
             self._written[disk.nsid] = disk
             self._acknowledged[disk.nsid] = found.acknowledged.get(disk.nsid, 0)
-            if found.good and self._acknowledged[disk.nsid] * disk.request != WRITE_DURING.megabytes * MIB:
-                raise Failure(f"fio's log tells of {self._acknowledged[disk.nsid]} writes to {disk.name}, not of all")
+            if found.good and self._acknowledged[disk.nsid] != found.written[disk.name]:
+                raise Failure(f"fio's log has {self._acknowledged[disk.nsid]} of {found.written[disk.name]} writes")
         return found.good
 
     def _measure(self, disks: Sequence[Disk]) -> None:

@@ -63,10 +63,10 @@ def test_fio_that_says_nothing_or_fails_for_no_job_is_an_error() -> None:
 
 
 def test_requests_that_failed_and_were_gone_on_after_are_told() -> None:
-    job = {"jobname": "0.nvme0n2", "error": 0, "total_err": 3, "first_error": 5}
+    job = {"jobname": "0.nvme0n2", "error": 0, "total_err": 3, "first_error": 5, "write": {"total_ios": 509}}
     found = read_answer([WRITE_DURING], json.dumps({"jobs": [job]}) + "\nacknowledged 1 509\nacknowledged 2 0\n", "", 0)
     assert found.errors == ["with the fault: nvme0n2 error 5, 3 in all"]
-    assert found.acknowledged == {1: 509, 2: 0}
+    assert found.acknowledged == {1: 509, 2: 0} and found.written == {"nvme0n2": 509}
 
 
 def test_what_was_acknowledged_is_read_again_and_nothing_else() -> None:
