@@ -3,7 +3,8 @@
 //! The control socket: a line in, a line out: `ok ...` or `error ...`.
 //!
 //! - `arm SPEC...`: arms faults, with a space between two; the answer is their numbers.
-//! - `disarm [NUMBER...]`: disarms those, or all; what made the controller gone or stand still ends.
+//! - `disarm [NUMBER...]`: disarms those, or all; when none is left, what they keep back, put off or go on
+//!   doing ends.
 //! - `kinds`: the names of all kinds of faults.
 //! - `status`: armed faults with how often each has happened, and the complaints of the judge, all
 //!   and by rule; those that a fault excuses apart.
@@ -46,7 +47,7 @@ pub fn answer(controller: &mut Controller, line: &str) -> Result<String, String>
         "disarm" => {
             for text in rest.split_whitespace() {
                 let id = text.parse().map_err(|error| format!("{text}: {error}"))?;
-                if !controller.faults.disarm_one(id) {
+                if !controller.disarm_one(id) {
                     return Err(format!("{id}: no such fault is armed"));
                 }
                 controller.log.line("disarmed", text);

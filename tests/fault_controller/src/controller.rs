@@ -20,7 +20,7 @@ use crate::data::number;
 use crate::fault::{Faults, Fired, Hook, Lies, Occasion};
 use crate::interrupts::Coalescing;
 use crate::judge::{Doorbell, Judge};
-use crate::later::Later;
+use crate::later::{Ends, Later};
 use crate::log::Log;
 use crate::memory::Memory;
 use crate::namespace::Namespace;
@@ -246,11 +246,7 @@ impl Controller {
 
     /// Does something after `wait`; at once if that is zero.
     pub fn later(&mut self, wait: Duration, deed: impl FnOnce(&mut Self) + Send + 'static) {
-        if wait.is_zero() {
-            deed(self);
-        } else {
-            self.later.push(self.log.now() + wait, Box::new(deed));
-        }
+        self.later_ends(wait, Ends::Never, deed);
     }
 
     fn doorbell(&mut self, at: usize, bytes: &[u8]) {
@@ -290,6 +286,7 @@ impl Controller {
 
     /// A doorbell was rung.
     pub fn rung(&mut self, qid: u16, completion: bool, value: u32) {
+        self.lies.rang(qid, completion);
         if completion {
             self.consumed(qid, value);
         } else {
@@ -306,13 +303,7 @@ impl Controller {
         queue.shadowed = true;
         self.post_waiting(cqid);
         self.watch_completions(cqid);
-        let occasion = Occasion {
-            queue: Some(cqid),
-            ..Occasion::default()
-        };
-        if let Some(fired) = self.fault(Hook::Consumed, &occasion) {
-            self.consumed_fault(fired, cqid);
-        }
+        self.told_of_consumption(cqid);
     }
 
     /// Posts what has waited for room, as far as there is some.
@@ -459,6 +450,7 @@ impl Controller {
             return;
         }
         self.judge_posting(cqid);
+        self.ask_for_heads(cqid);
         let Some(queue) = self.completion.get_mut(&cqid) else {
             return;
         };

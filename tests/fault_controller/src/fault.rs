@@ -263,6 +263,36 @@ impl Faults {
         self.armed.len() != before
     }
 
+    /// Whether one is armed that happens when the head of this completion queue moves.
+    pub fn watch_heads(&self, cqid: u16) -> bool {
+        let occasion = Occasion {
+            queue: Some(cqid),
+            completion: true,
+            ..Occasion::default()
+        };
+        self.armed.iter().any(|armed| {
+            let of_heads = match armed.spec.on {
+                Hook::Consumed => true,
+                Hook::Doorbell => armed.spec.kind.only == kinds::Only::Completion,
+                _ => false,
+            };
+            of_heads && armed.fired < armed.spec.times && armed.spec.matches(&occasion)
+        })
+    }
+
+    /// Whether one is armed that would happen on such an occasion, now or on a later one.
+    pub fn await_such(&self, hook: Hook, occasion: &Occasion) -> bool {
+        self.armed.iter().any(|armed| {
+            let spec = &armed.spec;
+            spec.on == hook && armed.fired < spec.times && spec.matches(occasion)
+        })
+    }
+
+    /// Whether none is armed.
+    pub fn is_empty(&self) -> bool {
+        self.armed.is_empty()
+    }
+
     /// How often each armed fault has happened: number, kind, count.
     pub fn counts(&self) -> Vec<(u32, &'static str, u64)> {
         let row = |armed: &Armed| (armed.id, armed.spec.kind.name, armed.fired);

@@ -13,6 +13,7 @@ use nvme_proto::completion::Completion;
 use nvme_proto::status::Status;
 
 use crate::controller::{Answer, Controller, Taken};
+use crate::later::Ends;
 
 /// Aborts that may be outstanding (ACL + 1).
 pub const ABORTS: usize = 4;
@@ -56,7 +57,7 @@ impl Controller {
         if let Some(wait) = wait {
             let due = self.now() + wait;
             self.later
-                .push(due, Box::new(move |this| this.let_go(number)));
+                .push(due, Ends::Done, Box::new(move |this| this.let_go(number)));
         }
     }
 

@@ -306,6 +306,11 @@ impl Controller {
     /// Dataset Management (NVM 3.3.3): deallocates ranges; other attributes are hints.
     fn dataset_management(&mut self, taken: &Taken) -> Answer {
         let ranges = (taken.command.cdw10.get() & 0xff) as usize + 1;
+        if let Some(fired) = self.fault(Hook::Data, &taken.occasion()) {
+            if let Some(answer) = self.ranges_fault(fired, taken) {
+                return answer;
+            }
+        }
         let bytes = match self.take_data(taken, ranges * RANGE_BYTES) {
             Ok(bytes) => bytes,
             Err(answer) => return answer,

@@ -164,8 +164,24 @@ impl Controller {
                 queue.head = value;
             }
             self.post_waiting(cqid);
+            self.told_of_consumption(cqid);
         }
         self.later(PAUSE, move |this| this.watch_completions(cqid));
+    }
+
+    /// Faults of heads need to be told of each: asks for the next one, which no controller is kept
+    /// from doing.
+    pub(crate) fn ask_for_heads(&mut self, cqid: u16) {
+        if cqid == 0 || self.shadow.is_none() || !self.faults.watch_heads(cqid) {
+            return;
+        }
+        let Some(queue) = self.completion.get(&cqid) else {
+            return;
+        };
+        let (seen, entries, shadowed) = (queue.head, queue.entries, queue.shadowed);
+        let there = self.shadow_value(cqid, true);
+        let head = there.filter(|head| shadowed && *head < entries);
+        self.ask_for(cqid, true, head.unwrap_or(seen));
     }
 
     /// Whether a shadow's value is one that its doorbell could be told.

@@ -147,7 +147,7 @@ impl Controller {
         let bytes = (dwords + 1) * 4;
         let offset = u64::from(command.cdw12.get()) | (u64::from(command.cdw13.get()) << 32);
         let lid = (cdw10 & 0xff) as u8;
-        let Some(page) = self.log_page(lid) else {
+        let Some(page) = self.log_page(lid).or_else(|| self.invented_page(taken)) else {
             return Answer::refused(Status::INVALID_LOG_PAGE);
         };
         let longest = self

@@ -7,6 +7,7 @@ use nvme_proto::status::Status;
 
 use super::{Fault, Fired};
 use crate::controller::{Answer, Controller, Taken};
+use crate::later::Ends;
 
 impl Controller {
     /// Instead of executing a command.
@@ -17,6 +18,10 @@ impl Controller {
                 let status = Status::from_raw((fired.argument & 0xffff) as u16);
                 // As it is told: the error log knows nothing of it.
                 let entry = self.entry(&taken, Answer { result: 0, status });
+                self.post_for(taken.sqid, entry);
+            }
+            Fault::Claimed => {
+                let entry = self.entry(&taken, Answer::with(fired.argument));
                 self.post_for(taken.sqid, entry);
             }
             Fault::Swapped => {
@@ -35,7 +40,7 @@ impl Controller {
         let sqid = taken.sqid;
         let cid = other.command.cid.get();
         self.post_for(sqid, Completion { cid, ..entry });
-        self.later(wait, move |this| this.post_for(sqid, entry));
+        self.later_ends(wait, Ends::Done, move |this| this.post_for(sqid, entry));
         true
     }
 }

@@ -5,14 +5,16 @@
 //! An entry of a fault's own goes through the controller's `store` where it can, so that the judge
 //! knows that the host may have seen it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use nvme_proto::completion::Completion;
 use nvme_proto::status::Status;
 
 use super::random::Random;
-use super::{Fault, Fired};
+use super::{Fault, Fired, Hook, Occasion};
 use crate::controller::{Controller, Taken};
+use crate::later::Ends;
 use crate::memory::Memory;
 
 /// The identifier that an invented entry has: no driver uses it.
@@ -82,7 +84,7 @@ impl Controller {
             Fault::Rewritten => self.post_rewritten(fired, sqid, entry),
             Fault::Reordered => {
                 self.lies.held.entry(sqid).or_default().push(entry);
-                self.later(fired.wait(), move |this| this.release(sqid));
+                self.later_ends(fired.wait(), Ends::Done, move |this| this.release(sqid));
             }
             Fault::InterruptEarly => self.interrupt_first(fired, sqid, entry),
             other => self.post_for(sqid, changed(other, fired, entry)),
@@ -164,7 +166,7 @@ impl Controller {
                 ..invented(sqid, NOBODY)
             },
         );
-        self.later(fired.wait(), move |this| {
+        self.later_ends(fired.wait(), Ends::Done, move |this| {
             this.store_at(address, Completion { phase, ..entry });
         });
     }
@@ -181,7 +183,8 @@ impl Controller {
         };
         self.store_at(address, right);
         let (memory, lasts) = (self.memory.clone(), fired.wait().min(LONGEST));
-        self.beside(move || flicker(&memory, address, [wrong, right], lasts));
+        let stop = self.lies.disarmed.clone();
+        self.beside(move || flicker(&memory, address, [wrong, right], lasts, &stop));
     }
 
     fn interrupt_first(&mut self, fired: Fired, sqid: u16, entry: Completion) {
@@ -191,7 +194,7 @@ impl Controller {
         if let Some(vector) = vector {
             self.wires.raise(vector);
         }
-        self.later(fired.wait(), move |this| {
+        self.later_ends(fired.wait(), Ends::Done, move |this| {
             let Some(cqid) = this.cq_of(sqid) else { return };
             let untold = |this: &Self| this.completion.get(&cqid).is_some_and(|cq| cq.untold);
             let before = untold(this);
@@ -203,8 +206,20 @@ impl Controller {
         });
     }
 
+    /// The controller has learnt that completions were consumed, by a doorbell or a shadow.
+    pub(crate) fn told_of_consumption(&mut self, cqid: u16) {
+        let occasion = Occasion {
+            queue: Some(cqid),
+            completion: true,
+            ..Occasion::default()
+        };
+        if let Some(fired) = self.fault(Hook::Consumed, &occasion) {
+            self.consumed_fault(fired, cqid);
+        }
+    }
+
     /// After completions were consumed.
-    pub(crate) fn consumed_fault(&mut self, fired: Fired, cqid: u16) {
+    fn consumed_fault(&mut self, fired: Fired, cqid: u16) {
         if fired.kind.fault != Fault::Endless {
             return;
         }
@@ -238,7 +253,7 @@ impl Controller {
 
     /// After a reset: writes what was remembered of the time before it.
     pub(crate) fn haunt(&mut self, ghosts: Ghosts) {
-        self.later(ghosts.wait, move |this| {
+        self.later_ends(ghosts.wait, Ends::Dropped, move |this| {
             for (address, entry) in ghosts.entries {
                 this.store_quietly(address, entry);
             }
@@ -294,7 +309,13 @@ fn changed(fault: Fault, fired: Fired, entry: Completion) -> Completion {
 }
 
 /// Writes the forms of an entry in turn; the last stays.
-fn flicker(memory: &Memory, address: u64, forms: [Completion; 2], lasts: Duration) {
+fn flicker(
+    memory: &Memory,
+    address: u64,
+    forms: [Completion; 2],
+    lasts: Duration,
+    stop: &AtomicBool,
+) {
     let end = Instant::now() + lasts;
     loop {
         for form in forms {
@@ -306,7 +327,7 @@ fn flicker(memory: &Memory, address: u64, forms: [Completion; 2], lasts: Duratio
                 return;
             }
         }
-        if Instant::now() >= end {
+        if Instant::now() >= end || stop.load(Ordering::Acquire) {
             return;
         }
     }

@@ -7,15 +7,20 @@
 
 use std::time::Duration;
 
+use nvme_proto::dsm::RANGE_BYTES;
 use nvme_proto::status::Status;
 use nvme_proto::PAGE;
 
 use super::{Fault, Fired};
 use crate::controller::{Answer, Controller, Taken};
 use crate::data::{self, Piece};
+use crate::later::Ends;
 
 /// An address that no host has mapped.
 const NOWHERE: u64 = 0x0000_7fff_ffff_0000;
+
+/// The most ranges of a Dataset Management.
+const MOST_RANGES: usize = 256;
 
 /// The least time after a completion.
 const AFTER: Duration = Duration::from_millis(1);
@@ -28,7 +33,7 @@ impl Controller {
         fired: Fired,
         taken: &Taken,
         first: u64,
-        pieces: &mut [Piece],
+        pieces: &mut Vec<Piece>,
         blocks: &mut [u8],
     ) -> Option<Answer> {
         let wait = fired.wait().max(AFTER);
@@ -54,7 +59,7 @@ impl Controller {
             }
             Fault::ListReread => {
                 let (command, blocks) = (taken.command, blocks.to_vec());
-                self.later(wait, move |this| {
+                self.later_ends(wait, Ends::Dropped, move |this| {
                     if let Ok(pieces) = data::pieces(&this.memory, &command, blocks.len()) {
                         let _ = data::scatter(&this.memory, &pieces, &blocks);
                     }
@@ -65,15 +70,41 @@ impl Controller {
         None
     }
 
-    /// The first page to somewhere else; what of the piece is behind it, nowhere.
-    fn misplace(&self, pieces: &mut [Piece]) {
-        let Some(piece) = pieces.first_mut() else {
+    /// The first page to somewhere else; what of the piece is behind it stays where it should be.
+    fn misplace(&mut self, pieces: &mut Vec<Piece>) {
+        let Some(first) = pieces.first().copied() else {
             return;
         };
-        if let Some(other) = self.memory.another_page(piece.address, PAGE.into()) {
-            piece.address = other;
-            piece.length = piece.length.min(PAGE as usize);
+        let Some(address) = self.memory.another_page(first.address, PAGE.into()) else {
+            self.log.line("fault-missed", "there is no other page");
+            return;
+        };
+        let length = first.length.min(PAGE as usize);
+        let rest = Piece {
+            address: first.address.saturating_add(length as u64),
+            length: first.length - length,
+        };
+        pieces.splice(..1, [Piece { address, length }, rest]);
+        pieces.retain(|piece| piece.length > 0);
+    }
+
+    /// Before the ranges of a Dataset Management are read: as many as the command can have are read, from
+    /// where the data pointer then leads. An answer means that no more is to be done.
+    pub(crate) fn ranges_fault(&mut self, fired: Fired, taken: &Taken) -> Option<Answer> {
+        if fired.kind.fault != Fault::RangesBeyond {
+            return None;
         }
+        if taken.command.flags >> 6 != 0 {
+            let why = "an SGL says where the ranges end";
+            self.log.line("fault-missed", why);
+            return None;
+        }
+        let read = data::pieces(&self.memory, &taken.command, MOST_RANGES * RANGE_BYTES)
+            .and_then(|pieces| Ok(data::gather(&self.memory, &pieces)?));
+        read.err().map(|_| Answer {
+            result: 0,
+            status: Status::DATA_TRANSFER_ERROR,
+        })
     }
 
     fn move_nowhere(&self, taken: &Taken, blocks: &mut [u8]) -> Answer {
@@ -120,7 +151,9 @@ impl Controller {
         blocks: Vec<u8>,
     ) {
         let (nsid, read) = (taken.command.nsid.get(), reads(taken));
-        self.later(wait, move |this| {
+        // A write that was acknowledged is owed; the memory of a read is not the controller's.
+        let ends = if read { Ends::Dropped } else { Ends::Done };
+        self.later_ends(wait, ends, move |this| {
             if read {
                 let _ = data::scatter(&this.memory, &pieces, &blocks);
             } else if let Ok(late) = data::gather(&this.memory, &pieces) {

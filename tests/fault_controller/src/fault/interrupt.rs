@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Fault, Fired};
 use crate::controller::Controller;
+use crate::later::Ends;
 
 /// How long a storm's breath is.
 const BREATH: Duration = Duration::from_millis(1);
@@ -16,7 +17,9 @@ impl Controller {
         match fired.kind.fault {
             Fault::InterruptMissing => {}
             Fault::InterruptLate => {
-                self.later(fired.wait(), move |this| this.wires.raise(vector));
+                self.later_ends(fired.wait(), Ends::Done, move |this| {
+                    this.wires.raise(vector);
+                });
             }
             Fault::InterruptTwice => {
                 self.wires.raise(vector);
@@ -48,7 +51,7 @@ impl Controller {
     pub(super) fn storm(&mut self, end: Duration) {
         self.raise_all(1);
         if self.now() < end {
-            self.later(BREATH, move |this| this.storm(end));
+            self.later_ends(BREATH, Ends::Dropped, move |this| this.storm(end));
         }
     }
 }

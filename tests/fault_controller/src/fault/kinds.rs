@@ -7,6 +7,7 @@
 
 use super::{Hook, Occasion, What};
 
+mod command_set;
 mod commands;
 mod completions;
 mod controller;
@@ -259,6 +260,7 @@ pub const PLACES: &[Place] = &[
     queues::PLACE,
     controller::PLACE,
     namespace::PLACE,
+    command_set::PLACE,
     lists::PLACE,
     logs::PLACE,
     data::PLACE,
@@ -337,6 +339,7 @@ pub enum Fault {
     // Commands.
     Refused,
     Ignored,
+    Claimed,
     Swapped,
     // Interrupts.
     InterruptMissing,
@@ -394,6 +397,7 @@ pub enum Fault {
     ListReread,
     PagesSwapped,
     OtherBlock,
+    RangesBeyond,
     // What happens anywhere.
     Death,
     Gone,
@@ -405,6 +409,8 @@ pub enum Fault {
     Storm,
     Unasked,
     Event(u32),
+    FirmwareStarts,
+    EarlyInterrupts,
 }
 
 /// What is wrong with the namespace identification descriptors.

@@ -11,7 +11,12 @@ use nvme_proto::completion::Completion;
 
 use super::completion::{invented, NOBODY};
 use super::{Fault, Fired, Spec};
-use crate::controller::{Controller, Taken};
+use crate::controller::{Answer, Controller, Taken};
+use crate::later::Ends;
+use crate::registers::csts;
+
+/// An event: a notice, Firmware Activation Starting, whose log page is Firmware Slot Information.
+const FIRMWARE_STARTS: u32 = 0x0003_0102;
 
 /// What faults keep between two occasions.
 #[derive(Default)]
@@ -31,6 +36,11 @@ pub struct Lies {
     pub(super) event_cid: Option<u16>,
     /// Stops who changes a structure that was handed out.
     pub(super) rewriting: Option<Arc<AtomicBool>>,
+    /// Stops who writes to an entry again and again.
+    pub(super) disarmed: Arc<AtomicBool>,
+    /// Doorbells so far, and the last that was acted on of each queue (and whether of completions).
+    rings: u64,
+    acted_on: BTreeMap<(u16, bool), u64>,
 }
 
 impl Lies {
@@ -38,6 +48,7 @@ impl Lies {
     pub fn reset(&mut self) {
         self.held.clear();
         self.parked.clear();
+        self.acted_on.clear();
         self.event_cid = None;
         self.still_until = Duration::ZERO;
     }
@@ -57,6 +68,26 @@ impl Lies {
         }
     }
 
+    /// A doorbell was rung that is not acted on at once. Its number.
+    pub(super) fn next_ring(&mut self) -> u64 {
+        self.rings += 1;
+        self.rings
+    }
+
+    /// A doorbell was rung, and is acted on.
+    pub fn rang(&mut self, qid: u16, completion: bool) {
+        let number = self.next_ring();
+        self.acted_on.insert((qid, completion), number);
+    }
+
+    /// Whether a doorbell of earlier is to be acted on now: no later one was.
+    pub(super) fn rang_late(&mut self, number: u64, qid: u16, completion: bool) -> bool {
+        let acted_on = self.acted_on.entry((qid, completion)).or_default();
+        let newer = number > *acted_on;
+        *acted_on = number.max(*acted_on);
+        newer
+    }
+
     /// Whether a completion of the queue waits for another.
     pub fn holds(&self, sqid: u16) -> bool {
         self.held.contains_key(&sqid)
@@ -73,7 +104,10 @@ impl Controller {
                 self.lies.gone = true;
             }
             Fault::FatalStatus => self.registers.csts |= 2,
-            Fault::ReadyDrops => self.registers.csts &= !1,
+            Fault::ReadyDrops => {
+                self.registers.csts &= !1;
+                self.owe(Self::become_ready);
+            }
             Fault::Forgets => {
                 self.reset();
                 self.registers.csts &= !1;
@@ -93,7 +127,17 @@ impl Controller {
                     }
                 }
             }
-            Fault::Event(result) => self.invent_events(fired.times(), result),
+            Fault::Event(result) => {
+                if !self.invent_events(fired.times(), result) {
+                    self.log.line("fault-missed", "no event was asked for");
+                }
+            }
+            Fault::FirmwareStarts => self.pause_for_firmware(fired),
+            Fault::EarlyInterrupts => {
+                for vector in 0..=self.settings.queues {
+                    self.wires.raise(vector);
+                }
+            }
             _ => {}
         }
     }
@@ -106,6 +150,20 @@ impl Controller {
         id
     }
 
+    /// Does something after `wait`, at once if that is zero, unless faults are disarmed before.
+    pub(crate) fn later_ends(
+        &mut self,
+        wait: Duration,
+        ends: Ends,
+        deed: impl FnOnce(&mut Self) + Send + 'static,
+    ) {
+        if wait.is_zero() {
+            deed(self);
+        } else {
+            self.later.push(self.now() + wait, ends, Box::new(deed));
+        }
+    }
+
     /// Does something in a thread beside, if there can be one more.
     pub(super) fn beside(&mut self, work: impl FnOnce() + Send + 'static) {
         if let Err(error) = std::thread::Builder::new().spawn(work) {
@@ -116,36 +174,80 @@ impl Controller {
     /// Disarms all faults and ends what they made last.
     pub fn disarm(&mut self) {
         self.faults.disarm();
-        self.lies.gone = false;
-        self.lies.still_until = Duration::ZERO;
+        self.settle();
     }
 
-    /// Completes the last Asynchronous Event Request, as often as told.
-    fn invent_events(&mut self, times: u64, result: u32) {
-        let Some(cid) = self.lies.event_cid else {
-            self.log.line("fault-missed", "no event was asked for");
-            return;
-        };
+    /// Disarms one fault. Tells whether there was such a one. With the last of them ends what they made
+    /// last.
+    pub fn disarm_one(&mut self, id: u32) -> bool {
+        let there = self.faults.disarm_one(id);
+        if self.faults.is_empty() {
+            self.settle();
+        }
+        there
+    }
+
+    /// The controller is well again: what faults keep back or put off is done now, and what they go on
+    /// doing ends. What they have thrown away (completions, commands, doorbells, interrupts) is gone.
+    fn settle(&mut self) {
+        self.lies.gone = false;
+        self.lies.still_until = Duration::ZERO;
+        self.lies.pause = Duration::ZERO;
+        self.lies.host_moves();
+        let stop = std::mem::take(&mut self.lies.disarmed);
+        stop.store(true, Ordering::Release);
+        for deed in self.later.settle() {
+            deed(self);
+        }
+        for (taken, _) in std::mem::take(&mut self.lies.parked).into_values() {
+            self.carry_out(taken);
+        }
+        let held: Vec<u16> = self.lies.held.keys().copied().collect();
+        for sqid in held {
+            self.release(sqid);
+        }
+        self.drain_all();
+        self.tell();
+    }
+
+    /// Carries out what was submitted while nothing was.
+    fn drain_all(&mut self) {
+        let queues: Vec<u16> = self.submission.keys().copied().collect();
+        for sqid in queues {
+            self.drain(sqid);
+        }
+    }
+
+    /// Completes Asynchronous Event Requests, which are used up by that; when none waits, the last one
+    /// again. Tells whether there ever was one.
+    fn invent_events(&mut self, times: u64, result: u32) -> bool {
         for _ in 0..times {
-            let result = result.into();
-            self.post(
-                0,
-                Completion {
-                    result,
+            let entry = match (self.admin.events.requests.pop_front(), self.lies.event_cid) {
+                (Some(request), _) => self.entry(&request, Answer::with(result.into())),
+                (None, Some(cid)) => Completion {
+                    result: result.into(),
                     ..invented(0, cid)
                 },
-            );
+                (None, None) => return false,
+            };
+            self.post(0, entry);
         }
+        true
+    }
+
+    /// Says that the activation of firmware begins, if events were asked for, and pauses for it.
+    fn pause_for_firmware(&mut self, fired: Fired) {
+        self.registers.csts |= csts::PP;
+        self.invent_events(1, FIRMWARE_STARTS);
+        self.later_ends(fired.wait(), Ends::Done, |this| {
+            this.registers.csts &= !csts::PP;
+            this.drain_all();
+        });
     }
 
     /// Carries out nothing for a while, then what was submitted meanwhile.
     fn stand_still(&mut self, wait: Duration) {
         self.lies.still_until = self.now() + wait;
-        self.later(wait, |this| {
-            let queues: Vec<u16> = this.submission.keys().copied().collect();
-            for sqid in queues {
-                this.drain(sqid);
-            }
-        });
+        self.later_ends(wait, Ends::Done, Self::drain_all);
     }
 }

@@ -6,6 +6,7 @@ use super::completion::{invented, NOBODY};
 use super::random::Random;
 use super::{Fault, Fired, Hook, Occasion};
 use crate::controller::{Answer, Controller};
+use crate::later::Ends;
 use crate::queue::{CompletionQueue, SubmissionQueue};
 
 impl Controller {
@@ -23,13 +24,15 @@ impl Controller {
 
     /// A submission queue was deleted.
     pub(crate) fn submission_deleted(&mut self, queue: &SubmissionQueue) {
+        // A doorbell that is still on its way is not for the next queue of this number.
+        self.lies.rang(queue.id, false);
         let occasion = Occasion {
             queue: Some(queue.id),
             ..Occasion::default()
         };
         if let Some(fired) = self.fault(Hook::QueueDeleted, &occasion) {
             let (cqid, id) = (queue.cqid, queue.id);
-            self.later(fired.wait(), move |this| {
+            self.later_ends(fired.wait(), Ends::Dropped, move |this| {
                 this.post(cqid, invented(id, NOBODY))
             });
         }
@@ -46,7 +49,9 @@ impl Controller {
             let address = queue.place();
             let mut entry = invented(queue.id, NOBODY);
             entry.phase = queue.phase;
-            self.later(fired.wait(), move |this| this.store_quietly(address, entry));
+            self.later_ends(fired.wait(), Ends::Dropped, move |this| {
+                this.store_quietly(address, entry);
+            });
         }
     }
 

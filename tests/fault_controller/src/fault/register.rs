@@ -4,10 +4,12 @@
 
 use std::time::Duration;
 
-use nvme_proto::register::offset;
+use nvme_proto::register::{offset, Cc};
 
 use super::{Fault, Fired};
 use crate::controller::Controller;
+use crate::later::Ends;
+use crate::registers::csts;
 
 /// The longest that a read may take: QEMU stands still as long.
 const LONGEST_READ: Duration = Duration::from_secs(2);
@@ -104,31 +106,55 @@ impl Controller {
     /// Instead of CSTS.RDY after CC.EN was set.
     pub(crate) fn enable_fault(&mut self, fired: Fired) {
         match fired.kind.fault {
-            Fault::Never => {}
-            Fault::Slowly => self.later(fired.wait(), |this| this.registers.csts |= 1),
+            Fault::Never => self.owe(Self::become_ready),
+            Fault::Slowly => self.later_ends(fired.wait(), Ends::Done, Self::become_ready),
             Fault::Fatal => self.registers.csts |= 2,
-            _ => self.registers.csts |= 1,
+            _ => self.become_ready(),
         }
     }
 
     /// Instead of clearing CSTS.RDY after CC.EN was cleared.
     pub(crate) fn disable_fault(&mut self, fired: Fired) {
         match fired.kind.fault {
-            Fault::Never => {}
-            Fault::Slowly => self.later(fired.wait(), |this| this.registers.csts &= !1),
-            _ => self.registers.csts &= !1,
+            Fault::Never => self.owe(Self::stop),
+            Fault::Slowly => self.later_ends(fired.wait(), Ends::Done, Self::stop),
+            _ => self.stop(),
         }
     }
 
     /// Instead of CSTS.SHST after CC.SHN was written.
     pub(crate) fn shutdown_fault(&mut self, fired: Fired) {
-        const SHST: u32 = 0xc;
         match fired.kind.fault {
-            Fault::ShutdownUnseen => self.registers.csts &= !SHST,
-            Fault::Slowly => self.later(fired.wait(), |this| {
-                this.registers.csts = (this.registers.csts & !SHST) | (2 << 2);
-            }),
-            _ => {}
+            Fault::ShutdownUnseen => {
+                self.registers.csts &= !csts::SHST;
+                self.owe(Self::end_shutdown);
+            }
+            Fault::Slowly => self.later_ends(fired.wait(), Ends::Done, Self::end_shutdown),
+            _ => self.owe(Self::end_shutdown),
+        }
+    }
+
+    /// What a fault keeps from happening until faults are disarmed.
+    pub(super) fn owe(&mut self, deed: impl FnOnce(&mut Self) + Send + 'static) {
+        self.later.owe(Box::new(deed));
+    }
+
+    /// CSTS.RDY follows CC.EN, unless the host has changed its mind.
+    pub(super) fn become_ready(&mut self) {
+        if Cc::from_raw(self.registers.cc).en() {
+            self.registers.csts |= 1;
+        }
+    }
+
+    fn stop(&mut self) {
+        if !Cc::from_raw(self.registers.cc).en() {
+            self.registers.csts &= !1;
+        }
+    }
+
+    fn end_shutdown(&mut self) {
+        if Cc::from_raw(self.registers.cc).shn() != 0 {
+            self.registers.csts = (self.registers.csts & !csts::SHST) | (2 << 2);
         }
     }
 
@@ -137,11 +163,25 @@ impl Controller {
         match fired.kind.fault {
             Fault::DoorbellLost => {}
             Fault::DoorbellLate => {
-                self.later(fired.wait(), move |this| {
-                    this.rung(qid, completion, value);
+                let number = self.lies.next_ring();
+                self.later_ends(fired.wait(), Ends::Done, move |this| {
+                    this.rung_late(number, qid, completion, value);
                 });
             }
             _ => self.rung(qid, completion, value),
+        }
+    }
+
+    /// Acts on a doorbell of earlier, unless a later one was acted on meanwhile: a tail or a head does
+    /// not go backwards.
+    fn rung_late(&mut self, number: u64, qid: u16, completion: bool, value: u32) {
+        if self.lies.rang_late(number, qid, completion) {
+            let value = self.newest(qid, completion, value);
+            if completion {
+                self.consumed(qid, value);
+            } else {
+                self.submitted(qid, value);
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use nvme_proto::identify::IDENTIFY_BYTES;
 
 use super::kinds::{Descriptor, Patch, Put};
 use super::random::Random;
-use super::{Fault, Fired, What};
+use super::{Fault, Fired, Hook, What};
 use crate::controller::{Controller, Taken};
 use crate::data::{self, Piece};
 use crate::memory::Memory;
@@ -80,6 +80,12 @@ impl Controller {
             _ => {}
         }
         Afterwards::Nothing
+    }
+
+    /// What is handed out for a log page that the controller does not have, where a fault is to change it.
+    pub(crate) fn invented_page(&self, taken: &Taken) -> Option<Vec<u8>> {
+        let wanted = self.faults.await_such(Hook::Structure, &taken.occasion());
+        wanted.then(|| vec![0; IDENTIFY_BYTES])
     }
 
     /// The names of the first namespace instead of another's.

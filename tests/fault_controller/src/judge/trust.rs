@@ -63,6 +63,7 @@ const HARMLESS: &[&str] = &[
     "write-lost",
     "write-flipped",
     "write-other-block",
+    "ranges-read-beyond",
     "register-slow",
     "stands-still",
     "interrupt-spurious",

@@ -82,6 +82,16 @@ fn a_command_is_completed_by_the_next_and_never_carried_out() {
     assert_eq!((there[0], there[512]), (0, 2));
 }
 
+#[test]
+fn features_that_are_not_there_are_claimed() {
+    let mut driver = enabled("features-claimed:arg=0x101");
+    let asked = Command::get_features(FeatureId::FlexibleDataPlacement);
+    let answer = driver.send(0, asked);
+    assert_eq!((answer.status, answer.dw0()), (Status::SUCCESS, 0x101));
+    driver.tell("disarm");
+    assert!(!driver.send(0, asked).status.is_success());
+}
+
 /// An admin command of each kind that can be refused or ignored, and an I/O command.
 fn asked(name: &str) -> (u16, Command) {
     let identify = |nsid, cns| (0, Command::identify(nsid, cns, 0));

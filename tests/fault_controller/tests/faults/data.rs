@@ -57,6 +57,41 @@ fn misplaced_data_lies_in_another_page() {
 }
 
 #[test]
+fn behind_a_misplaced_page_the_rest_of_a_long_piece_is_where_it_should_be() {
+    let shape = Shape {
+        sgl: true,
+        ..Shape::PLAIN
+    };
+    let mut driver = written("data-misplaced:queue=1");
+    let (cid, buffer) = read(&mut driver, shape);
+    assert!(driver.wait(1, cid).is_some());
+    let data = buffer.get(&driver.heap);
+    assert_eq!(data[..4096], [0; 4096]);
+    assert_eq!(data[4096..], blocks()[4096..]);
+}
+
+/// Discards the first block by a range that lies at an offset in a page. What was answered.
+fn discard(driver: &mut Driver, offset: u64) -> Status {
+    let page = driver.heap.take(1);
+    driver.heap.write(page + offset + 4, &1u32.to_le_bytes());
+    let command = Command::deallocate(1, 1).with_data(page + offset, 0);
+    driver.send(1, command).status
+}
+
+#[test]
+fn ranges_are_read_beyond_what_there_is() {
+    let mut driver = written("ranges-read-beyond:queue=1");
+    assert_eq!(discard(&mut driver, 0), Status::SUCCESS, "a whole page");
+    assert_eq!(driver.read_blocks(1, 1, 0, 1), vec![0; 512]);
+    let error = discard(&mut driver, 4096 - 16);
+    assert_eq!(error.code(), Status::DATA_TRANSFER_ERROR.code());
+    assert_eq!(fired(&driver), 2);
+    driver.assert_no_complaint();
+    driver.tell("disarm");
+    assert_eq!(discard(&mut driver, 4096 - 16), Status::SUCCESS);
+}
+
+#[test]
 fn an_address_that_is_not_mapped_is_an_error() {
     let mut driver = written("data-unmapped:queue=1");
     let (completion, data) = driver

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use nvme_proto::command::Command;
+use nvme_proto::command::{Cns, Command};
 use nvme_proto::register::offset;
 
 use crate::driver::Driver;
@@ -88,8 +88,14 @@ fn a_storm_lasts_as_long_as_it_is_told() {
 
 #[test]
 fn interrupts_come_before_there_is_a_queue_for_them() {
+    let vectors = [0, 1, 16];
     let mut driver = enabled("interrupt-while-enabling:on=register-read");
-    let before = driver.interrupts.count(0);
+    let before = vectors.map(|vector| driver.interrupts.count(vector));
     driver.read32(offset::CSTS);
-    assert_eq!(driver.interrupts.count(0) - before, 1);
+    let after = vectors.map(|vector| driver.interrupts.count(vector));
+    assert_eq!(after, before.map(|count| count + 1));
+    let mut driver = enabled("interrupt-while-enabling:on=completion,queue=admin");
+    driver.identify(0, Cns::Controller);
+    let after = vectors.map(|vector| driver.interrupts.count(vector));
+    assert_eq!(after, [2, 1, 1], "the first is the completion's, too");
 }

@@ -154,3 +154,40 @@ fn events_come_that_did_not_happen() {
         assert_eq!(events(&mut running(spec)), expected, "{spec}");
     }
 }
+
+#[test]
+fn a_request_that_an_invented_event_answered_is_used_up() {
+    let mut driver = running("event-invented:queue=1");
+    for _ in 0..4 {
+        driver.submit(0, Command::async_event_request());
+    }
+    driver.ring(0);
+    driver.send(1, Command::flush(1));
+    assert_eq!(driver.reap(0), 1);
+    assert!(driver.strays.is_empty(), "{:?}", driver.strays);
+    let again = driver.submit(0, Command::async_event_request());
+    driver.ring(0);
+    driver.reap(0);
+    assert!(driver.is_in_flight(0, again), "there is room for it");
+    driver.assert_no_complaint();
+}
+
+#[test]
+fn firmware_is_activated_and_nothing_is_carried_out_meanwhile() {
+    let mut driver = running("firmware-activation:queue=1,arg=1000");
+    let event = driver.submit(0, Command::async_event_request());
+    driver.ring(0);
+    driver.send(1, Command::flush(1));
+    driver.reap(0);
+    let told = driver.queue(0).done.remove(&event);
+    assert_eq!(told.map(|entry| entry.dw0()), Some(0x0003_0102));
+    assert_eq!(driver.read32(offset::CSTS), 0x21, "CSTS.PP");
+    let waiting = driver.submit(1, Command::flush(1));
+    driver.ring(1);
+    driver.advance(Duration::from_millis(999));
+    assert_eq!(driver.reap(1), 0);
+    driver.advance(Duration::from_millis(1));
+    driver.reap(1);
+    assert!(!driver.is_in_flight(1, waiting));
+    assert_eq!(driver.read32(offset::CSTS), 1);
+}

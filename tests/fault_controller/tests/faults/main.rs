@@ -6,9 +6,11 @@
 #[path = "../driver/mod.rs"]
 mod driver;
 
+mod command_set;
 mod commands;
 mod completions;
 mod data;
+mod disarm;
 mod interrupts;
 mod life;
 mod registers;
@@ -51,6 +53,7 @@ fn fired(driver: &Driver) -> u64 {
 #[test]
 fn each_kind_is_named_in_a_story() {
     const STORIES: &str = concat!(
+        include_str!("command_set.rs"),
         include_str!("commands.rs"),
         include_str!("completions.rs"),
         include_str!("data.rs"),

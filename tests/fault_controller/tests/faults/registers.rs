@@ -212,6 +212,66 @@ fn a_late_doorbell_is_seen_late() {
 }
 
 #[test]
+fn a_late_doorbell_does_not_go_back_behind_a_later_one() {
+    let mut driver = running("doorbell-late:queue=1,arg=200");
+    for _ in 0..3 {
+        driver.submit(1, Command::flush(1));
+        driver.ring(1);
+    }
+    assert_eq!(driver.reap(1), 3, "the later ones told of all");
+    driver.advance(Duration::from_millis(200));
+    assert_eq!(driver.controller.submission[&1].tail, 3);
+    assert_eq!(driver.reap(1), 0, "nothing is carried out twice");
+    driver.assert_no_complaint();
+}
+
+#[test]
+fn late_doorbells_come_in_their_order() {
+    let mut driver = running("doorbell-late:queue=1,arg=200,times=2");
+    for _ in 0..2 {
+        driver.submit(1, Command::flush(1));
+        driver.ring(1);
+        driver.advance(Duration::from_millis(100));
+    }
+    assert_eq!(driver.reap(1), 1);
+    driver.advance(Duration::from_millis(100));
+    assert_eq!(driver.reap(1), 1);
+}
+
+#[test]
+fn a_late_doorbell_is_not_for_the_next_queue_of_its_number() {
+    let mut driver = running("doorbell-late:queue=1,arg=200");
+    driver.submit(1, Command::flush(1));
+    driver.ring(1);
+    driver.delete_queue(1);
+    driver.create_queue(1, 16);
+    driver.advance(Duration::from_millis(200));
+    assert_eq!(driver.controller.submission[&1].tail, 0);
+}
+
+/// Hands the buffers of shadow doorbells over.
+fn share_doorbells(driver: &mut Driver) {
+    let (shadow, event) = (driver.heap.take(1), driver.heap.take(1));
+    let answer = driver.send(0, Command::doorbell_buffer_config(shadow, event));
+    assert!(answer.status.is_success(), "{}", driver.log());
+    driver.shadow = Some((shadow, event));
+}
+
+#[test]
+fn with_shadow_doorbells_faults_of_heads_are_told_of_each() {
+    let mut driver = Driver::usual();
+    share_doorbells(&mut driver);
+    driver.send(1, Command::flush(1));
+    driver.arm("doorbell-head-lost:queue=1,times=3 completion-endless:queue=1,nth=2,times=20");
+    for _ in 0..6 {
+        driver.try_send(1, Command::flush(1));
+    }
+    while driver.reap(1) > 0 {}
+    assert_eq!(fired(&driver), 23, "{}", driver.log());
+    assert!(driver.strays.len() >= 15 * 15, "{}", driver.strays.len());
+}
+
+#[test]
 fn a_completion_queue_whose_doorbell_is_lost_stays_full() {
     let mut driver = running("doorbell-head-lost:queue=1");
     driver.send(1, Command::flush(1));

@@ -12,10 +12,10 @@ use crate::driver::{Driver, Setup};
 use crate::{enabled, fired, running};
 
 /// Where a field begins, and its bytes.
-type Field<'a> = (usize, &'a [u8]);
+pub(crate) type Field<'a> = (usize, &'a [u8]);
 
 /// A structure as the controller has it without a fault.
-fn right(nsid: u32, cns: Cns) -> Vec<u8> {
+pub(crate) fn right(nsid: u32, cns: Cns) -> Vec<u8> {
     let mut driver = Driver::new(Setup::default());
     assert!(driver.enable());
     driver.identify(nsid, cns)
@@ -23,7 +23,7 @@ fn right(nsid: u32, cns: Cns) -> Vec<u8> {
 
 /// The kind changes these bytes and no others.
 #[track_caller]
-fn changes(kind: &str, nsid: u32, cns: Cns, fields: &[Field<'_>]) {
+pub(crate) fn changes(kind: &str, nsid: u32, cns: Cns, fields: &[Field<'_>]) {
     let mut expected = right(nsid, cns);
     for (at, bytes) in fields {
         expected[*at..*at + bytes.len()].copy_from_slice(bytes);
@@ -114,6 +114,7 @@ fn fields_of_identify_namespace_are_as_told() {
         ("nmic-shared", &[(30, &FF[..1])]),
         ("nsattr-protected", &[(99, &FF[..1])]),
         ("mssrl-absurd", &[(74, &FF[..7])]),
+        ("namespace-endgid", &[(102, &[1, 0])]),
     ];
     for (kind, fields) in fields {
         changes(kind, 1, Cns::Namespace, fields);
@@ -375,6 +376,11 @@ fn log_pages_are_wrong_in_many_ways() {
     assert_eq!(log(&mut enabled("log-ones"), 2), [0xff; 512]);
     assert_eq!(log(&mut enabled("changed-list-overflow"), 4), [0xff; 512]);
     assert_eq!(log(&mut enabled("effects-ones"), 5), [0xff; 512]);
+    assert_eq!(
+        log(&mut enabled("log-ones"), 0x20),
+        [0xff; 512],
+        "one that is not there"
+    );
     let of = |seed: u64| log(&mut enabled(&format!("log-random:seed={seed}")), 2);
     assert_eq!(of(1), of(1));
     assert_ne!(of(1), of(2));

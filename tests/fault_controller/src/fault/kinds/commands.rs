@@ -61,7 +61,7 @@ pub(super) const PLACE: Place = Place {
         Kind::new("flush-ignored", Hook::Command, Fault::Ignored)
             .only(Only::Nvm(0x00))
             .says(
-                "never answers a Flush",
+                "never answers a Flush; needs a volatile write cache, and somebody who syncs",
                 "notices by its timeout and recovers as from any other",
                 "a completion that never comes",
             ),
@@ -85,6 +85,17 @@ pub(super) const PLACE: Place = Place {
                 "never answers Set Features or Get Features",
                 "gives up in bounded time: a timeout while the controller is set up waits for no reset",
                 SET_UP,
+            ),
+        Kind::new("features-claimed", Hook::Command, Fault::Claimed)
+            .only(Only::Admin(0x0a))
+            .argument("dword 0 of the completion", 1)
+            .always()
+            .at_start()
+            .says(
+                "answers each Get Features with success and the same number, also those of features that it \
+                 has not, and moves no data",
+                "uses a buffer that was cleared, checks the number, and goes without what makes no sense",
+                "a feature that the controller claims and does not have",
             ),
         Kind::new("queue-creation-refused", Hook::Command, Fault::Refused)
             .only(Only::Creation)
@@ -161,6 +172,7 @@ pub(super) const PLACE: Place = Place {
                 "refuses each Get Log Page",
                 "does without",
                 SET_UP,
-            ),
+            )
+            .example("log-refused identify-ctratt:arg=0x80000 namespace-endgid features-claimed"),
     ],
 };

@@ -98,7 +98,8 @@ pub(super) const PLACE: Place = Place {
             .only(Only::Io)
             .always()
             .says(
-                "fills the queue with invented entries again whenever the host has consumed some",
+                "fills the queue with invented entries again whenever the host has consumed some; with shadow \
+                 doorbells it asks to be told of that",
                 "handles a bounded number at a time, so that the CPU gets on with other things",
                 "a queue that never runs dry: endless work in an interrupt",
             )

@@ -108,6 +108,7 @@ pub(super) const PLACE: Place = Place {
             Fault::Patch(&[patch(offset_of!(Id, nn), 4)]),
         )
         .argument("NN", 0)
+        .expects(Expects::Refuses)
         .says(
             "says that there can be no namespace, and lists them",
             "has no disk, or those of the list",
@@ -329,10 +330,10 @@ pub(super) const PLACE: Place = Place {
         .argument("MTFA, in 100 milliseconds", 0xffff)
         .says(
             "says that activating firmware takes 109 minutes",
-            "waits within a bound of its own",
+            "waits within a bound of its own, resets the controller then, and tries again",
             "MTFA of up to 109 minutes",
         )
-        .example("identify-mtfa event-invented:queue=io,nth=20"),
+        .example("identify-mtfa firmware-activation:queue=io,nth=20,arg=20000"),
         kind(
             "identify-cmic",
             Fault::Patch(&[patch(offset_of!(Id, cmic), 1)]),

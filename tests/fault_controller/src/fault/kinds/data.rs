@@ -120,5 +120,14 @@ pub(super) const PLACE: Place = Place {
                 FREED,
             )
             .example("list-read-again:nth=5"),
+        Kind::new("ranges-read-beyond", Hook::Data, Fault::RangesBeyond)
+            .only(Only::Nvm(0x09))
+            .always()
+            .says(
+                "reads the 256 ranges that a Dataset Management can have, however few there are; what lies \
+                 behind those is used for nothing, and Data Transfer Error if it is out of reach",
+                "gives a whole page for them, with nothing of others in it",
+                "a device reads beyond what it was given",
+            ),
     ],
 };

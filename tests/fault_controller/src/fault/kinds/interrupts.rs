@@ -2,7 +2,7 @@
 
 //! Faults of interrupts.
 
-use super::{Fault, Kind, Place};
+use super::{Expects, Fault, Kind, Place};
 use crate::fault::Hook;
 
 const POLLED: &str = "the timeout handler first polls, then rechecks, then acts";
@@ -22,12 +22,14 @@ pub(super) const PLACE: Place = Place {
         Kind::new("interrupt-never", Hook::Interrupt, Fault::InterruptMissing)
             .always()
             .at_start()
+            .expects(Expects::Errors)
             .says(
-                "sends no interrupt at all",
+                "sends no interrupt at all; in the example for ten seconds from the start on, since each \
+                 command takes a timeout then",
                 "finds each completion by polling when its time is over, or gives up in bounded time",
                 POLLED,
             )
-            .example("interrupt-never:queue=io"),
+            .example("interrupt-never:queue=io,until=10"),
         Kind::new("interrupt-late", Hook::Interrupt, Fault::InterruptLate)
             .argument("milliseconds", 100)
             .says(
@@ -76,15 +78,17 @@ pub(super) const PLACE: Place = Place {
                 SPURIOUS,
             )
             .example("interrupt-storm:queue=io,nth=20"),
-        Kind::new("interrupt-while-enabling", Hook::Anywhere, Fault::Spurious)
-            .argument("how many", 1)
+        Kind::new("interrupt-while-enabling", Hook::Anywhere, Fault::EarlyInterrupts)
             .at_start()
             .says(
-                "sends the interrupts of all queues whenever a register is read",
+                "sends the messages of all vectors that a queue can have, whether or not it is there yet: \
+                 in the example whenever a register is read, and before each completion of an admin command",
                 "has each queue complete before it asks for its interrupt",
                 SPURIOUS,
             )
             .always()
-            .example("interrupt-while-enabling:on=register-read"),
+            .example(
+                "interrupt-while-enabling:on=register-read interrupt-while-enabling:on=completion,queue=admin",
+            ),
     ],
 };

@@ -80,7 +80,8 @@ pub(super) const PLACE: Place = Place {
         Kind::new("event-invented", Hook::Anywhere, Fault::Event(0x0004_0002))
             .argument("how many", 1)
             .says(
-                "completes an Asynchronous Event Request again, as if the namespaces had changed",
+                "completes an Asynchronous Event Request as if the namespaces had changed; the last one \
+                 again when none waits",
                 "drops an event that no request waits for, or rescans once; never has more requests in \
                  its ring than it has slots for",
                 EVENTS,
@@ -89,7 +90,7 @@ pub(super) const PLACE: Place = Place {
         Kind::new("event-flood", Hook::Anywhere, Fault::Event(0x0004_0002))
             .argument("how many", 64)
             .says(
-                "completes an Asynchronous Event Request many times at once",
+                "completes all Asynchronous Event Requests, and the last one many times more, at once",
                 "handles each once or drops it; never has more requests in its ring than it has slots for",
                 EVENTS,
             )
@@ -111,5 +112,14 @@ pub(super) const PLACE: Place = Place {
                 EVENTS,
             )
             .example("event-reserved:queue=io,nth=20,times=5"),
+        Kind::new("firmware-activation", Hook::Anywhere, Fault::FirmwareStarts)
+            .argument("milliseconds that it lasts", 1000)
+            .says(
+                "says by an event, if one was asked for, that the activation of firmware begins, sets CSTS.PP, and carries out \
+                 nothing until it is over",
+                "sends nothing meanwhile, and goes on when CSTS.PP is 0",
+                "MTFA of up to 109 minutes",
+            )
+            .example("firmware-activation:queue=io,nth=20"),
     ],
 };

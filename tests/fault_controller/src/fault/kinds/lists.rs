@@ -38,12 +38,12 @@ pub(super) const PLACE: Place = Place {
             "takes only identifiers above the last; the first that is not ends the scan with one message",
             LIST,
         ),
-        list("list-unsorted", Fault::ListUnsorted).says(
+        list("list-unsorted", Fault::ListUnsorted).expects(Expects::Refuses).says(
             "turns the list of active namespaces round",
-            "ends the scan with one message at the first identifier that is not above the last",
+            "ends the scan with one message at the first identifier that is not above the last, or sorts them",
             LIST,
         ),
-        list("list-duplicate", Fault::ListDuplicate).says(
+        list("list-duplicate", Fault::ListDuplicate).expects(Expects::Refuses).says(
             "has each namespace twice in the list",
             "ends the scan with one message, or drops the second; no disk twice",
             LIST,
@@ -58,7 +58,7 @@ pub(super) const PLACE: Place = Place {
             "refuses the list with one message",
             LIST,
         ),
-        list("list-invalid", Fault::ListInvalid).says(
+        list("list-invalid", Fault::ListInvalid).expects(Expects::Refuses).says(
             "has identifiers in front of the right ones that there cannot be, and behind them all ones",
             "ends the scan at the first violation with one message",
             LIST,
@@ -145,6 +145,7 @@ pub(super) const PLACE: Place = Place {
             .only(Only::Names)
             .always()
             .at_start()
+            .expects(Expects::Refuses)
             .says(
                 "gives each namespace the EUI64, NGUID and UUID of the first",
                 "refuses the later one, or takes no name from either: no data through a wrong name",

@@ -16,30 +16,36 @@ const fn log(name: &'static str, fault: Fault, only: Only) -> Kind {
 
 pub(super) const PLACE: Place = Place {
     title: "Log pages",
-    about: "What Get Log Page hands out; lid= picks one page.",
+    about: "What Get Log Page hands out; lid= picks one page. Pages that the controller does not have are handed \
+            out, too, since a fault is to change them. The examples claim data placement (CTRATT.FDPS), so that a \
+            driver asks for a page by itself.",
     kinds: &[
         log("log-zeros", Fault::Fill(0), Only::Logs).says(
             "answers Get Log Page with zeros",
             "takes nothing from a page that says nothing",
             PARSED,
-        ),
+        )
+        .example("log-zeros identify-ctratt:arg=0x80000 namespace-endgid features-claimed"),
         log("log-ones", Fault::Fill(0xff), Only::Logs).says(
             "answers Get Log Page with all ones",
             "reads no further than its buffer, and shows no absurd value as true",
             PARSED,
-        ),
+        )
+        .example("log-ones identify-ctratt:arg=0x80000 namespace-endgid features-claimed"),
         log("log-random", Fault::Random, Only::Logs).says(
             "answers Get Log Page with bytes that follow from the seed",
             "reads no further than its buffer",
             PARSED,
-        ),
+        )
+        .example("log-random identify-ctratt:arg=0x80000 namespace-endgid features-claimed"),
         log("log-short", Fault::Short, Only::Logs)
             .argument("bytes that are written", 16)
             .says(
                 "writes only the first bytes of a log page and reports success",
                 "uses a buffer that was cleared: what was in that memory before reaches nobody",
                 "a structure that is shorter than it should be",
-            ),
+            )
+            .example("log-short identify-ctratt:arg=0x80000 namespace-endgid features-claimed"),
         log("changed-list-absurd", Fault::ChangedAbsurd, Only::Log(0x04))
             .says(
                 "fills the list of changed namespaces with identifiers that there are not, unsorted and \

@@ -195,6 +195,14 @@ pub(super) const PLACE: Place = Place {
                 "relies on none",
                 LIMITS,
             ),
+        kind("namespace-endgid", Fault::Patch(&[patch(offset_of!(Id, endgid), 2)]))
+            .argument("ENDGID", 1)
+            .says(
+                "says that the namespace is in an endurance group that there is not",
+                "asks for the group's features and logs or not, and has the disk in any case",
+                "a feature that the controller claims and does not have",
+            )
+            .example("namespace-endgid identify-ctratt:arg=0x80000"),
         kind("nmic-shared", Fault::Patch(&[patch(offset_of!(Id, nmic), 1)]))
             .argument("NMIC", 0xff)
             .says(

@@ -149,12 +149,13 @@ pub(super) const PLACE: Place = Place {
             ),
         field("cap-to-longest", offset::CAP, 24, 8)
             .argument("TO", 255)
+            .expects(Expects::Refuses)
             .says(
-                "says that becoming ready takes 127.5 seconds",
-                "waits within a bound of its own",
+                "says that becoming ready takes 127.5 seconds at most; it is of matter where that takes for ever",
+                "gives up within a bound of its own, and lets go of the controller",
                 READY,
             )
-            .example("cap-to-longest"),
+            .example("cap-to-longest never-ready"),
         field("cap-cqr", offset::CAP, 16, 1)
             .argument("CQR", 0)
             .says(
@@ -180,6 +181,7 @@ pub(super) const PLACE: Place = Place {
             ),
         field("vs-zero", offset::VS, 0, 32)
             .argument("VS", 0)
+            .expects(Expects::Refuses)
             .says(
                 "says version 0.0.0",
                 "takes it for the oldest, or refuses it with a message",
@@ -194,12 +196,13 @@ pub(super) const PLACE: Place = Place {
             ),
         field("crto-longest", offset::CRTO, 0, 32)
             .argument("CRTO", 0xffff_ffff)
+            .expects(Expects::Refuses)
             .says(
-                "says that becoming ready takes nine hours",
-                "waits within a bound of its own",
+                "says that becoming ready takes nine hours at most; it is of matter where that takes for ever",
+                "gives up within a bound of its own, and lets go of the controller",
                 "CRTO of up to 9 hours",
             )
-            .example("crto-longest"),
+            .example("crto-longest never-ready"),
         field("crto-zero", offset::CRTO, 0, 32)
             .argument("CRTO", 0)
             .says(
@@ -271,11 +274,11 @@ pub(super) const PLACE: Place = Place {
                 READY,
             ),
         Kind::new("ready-slowly", Hook::Enable, Fault::Slowly)
-            .argument("milliseconds", 3000)
+            .argument("milliseconds", 1500)
             .at_start()
             .says(
-                "sets CSTS.RDY late",
-                "waits, without a busy loop",
+                "sets CSTS.RDY late; a time above that of CAP.TO is as never-ready",
+                "waits as long as CAP.TO or CRTO says, without a busy loop",
                 READY,
             ),
         Kind::new("ready-fatal", Hook::Enable, Fault::Fatal)
@@ -297,10 +300,11 @@ pub(super) const PLACE: Place = Place {
                 READY,
             ),
         Kind::new("ready-clears-slowly", Hook::Disable, Fault::Slowly)
-            .argument("milliseconds", 3000)
+            .argument("milliseconds", 1500)
             .says(
-                "clears CSTS.RDY late after CC.EN was cleared",
-                "waits, and enables nothing before",
+                "clears CSTS.RDY late after CC.EN was cleared; a time above that of CAP.TO is as \
+                 ready-never-clears",
+                "waits as long as CAP.TO says, and enables nothing before",
                 READY,
             ),
         Kind::new("shutdown-never-finishes", Hook::Shutdown, Fault::Never)
@@ -359,7 +363,8 @@ pub(super) const PLACE: Place = Place {
             .only(Only::Submission)
             .argument("milliseconds", 200)
             .says(
-                "acts on a submission queue's doorbell late, by when later ones may have been rung",
+                "acts on a submission queue's doorbell late; not at all if a later one was acted on meanwhile, \
+                 since a tail does not go backwards",
                 "waits",
                 "a slow controller",
             )
@@ -367,7 +372,7 @@ pub(super) const PLACE: Place = Place {
         Kind::new("doorbell-head-lost", Hook::Doorbell, Fault::DoorbellLost)
             .only(Only::Completion)
             .says(
-                "does not see a completion queue's doorbell",
+                "does not see a completion queue's doorbell; with shadow doorbells it asks for each of them",
                 "tells a later head with the next one",
                 "a completion that never comes",
             )

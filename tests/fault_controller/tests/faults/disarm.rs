@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT
+
+//! After disarming, the controller is well: what a fault kept back or put off is done, and what it went
+//! on doing has ended.
+
+use std::time::Duration;
+
+use nvme_proto::command::Command;
+use nvme_proto::register::{offset, Cc};
+
+use crate::driver::data::Shape;
+use crate::driver::Driver;
+use crate::{running, untouched};
+
+/// Submits a Flush by queue 1 and tells the controller. Its identifier.
+fn flush(driver: &mut Driver) -> u16 {
+    let cid = driver.submit(1, Command::flush(1));
+    driver.ring(1);
+    driver.reap(1);
+    cid
+}
+
+#[test]
+fn what_was_kept_back_or_put_off_comes_at_once() {
+    for spec in [
+        "completion-late:queue=1,arg=60000",
+        "completion-reordered:queue=1,arg=60000",
+        "completion-torn:queue=1,arg=60000",
+        "completion-interrupt-early:queue=1,arg=60000",
+        "doorbell-late:queue=1,arg=60000",
+        "stands-still:queue=1,on=doorbell,arg=60000",
+    ] {
+        let mut driver = Driver::usual();
+        driver.arm(spec);
+        let cid = driver.submit(1, Command::flush(1));
+        driver.ring(1);
+        if !spec.starts_with("completion-torn") {
+            assert_eq!(driver.reap(1), 0, "{spec}");
+        }
+        driver.tell("disarm");
+        driver.reap(1);
+        assert!(!driver.is_in_flight(1, cid), "{spec}\n{}", driver.log());
+        assert!(driver.strays.is_empty(), "{spec}: {:?}", driver.strays);
+        assert!(driver.controller.later.next().is_none(), "{spec}");
+        assert!(driver.send(1, Command::flush(1)).status.is_success());
+        driver.assert_no_complaint();
+    }
+}
+
+#[test]
+fn a_command_that_was_put_aside_is_carried_out() {
+    let mut driver = running("command-taken-for-another:queue=1");
+    let write = Command::write(1, 0, 0, false);
+    let (buffer, command) = driver.with_buffer(write, 512, Shape::PLAIN);
+    buffer.put(&driver.heap, &[5; 512]);
+    let cid = driver.submit(1, command);
+    driver.ring(1);
+    assert_eq!(driver.reap(1), 0);
+    driver.tell("disarm");
+    driver.reap(1);
+    assert!(!driver.is_in_flight(1, cid));
+    assert_eq!(driver.read_blocks(1, 1, 0, 1), [5; 512]);
+}
+
+#[test]
+fn a_late_interrupt_comes_at_once_and_a_storm_ends() {
+    let mut driver = running("interrupt-late:queue=1,arg=60000");
+    flush(&mut driver);
+    assert_eq!(driver.interrupts.count(1), 0);
+    driver.tell("disarm");
+    assert_eq!(driver.interrupts.count(1), 1);
+    let mut driver = running("interrupt-storm:queue=1,arg=60000");
+    flush(&mut driver);
+    driver.tell("disarm");
+    let before = driver.interrupts.count(2);
+    driver.advance(Duration::from_secs(1));
+    assert_eq!(driver.interrupts.count(2), before);
+}
+
+#[test]
+fn a_write_that_was_acknowledged_is_there() {
+    let mut driver = running("write-after-completion:queue=1,arg=60000");
+    let write = Command::write(1, 0, 0, false);
+    let (buffer, command) = driver.with_buffer(write, 512, Shape::PLAIN);
+    buffer.put(&driver.heap, &[6; 512]);
+    assert!(driver.send(1, command).status.is_success());
+    driver.tell("disarm");
+    assert_eq!(driver.read_blocks(1, 1, 0, 1), [6; 512]);
+}
+
+#[test]
+fn nothing_is_written_to_memory_that_was_given_back() {
+    for spec in [
+        "data-after-completion:queue=1,arg=1000",
+        "data-written-again:queue=1,arg=1000",
+        "list-read-again:queue=1,arg=1000",
+    ] {
+        let mut driver = Driver::usual();
+        driver.write_blocks(1, 1, 0, &[7; 8192]);
+        driver.arm(spec);
+        driver.read_blocks(1, 1, 0, 16);
+        driver.tell("disarm");
+        driver.advance(Duration::from_secs(2));
+        driver.heap.assert_free_is_untouched();
+    }
+    let mut driver = running("completion-after-reset:arg=1000");
+    assert!(driver.disable());
+    driver.tell("disarm");
+    driver.advance(Duration::from_secs(2));
+    driver.heap.assert_free_is_untouched();
+}
+
+#[test]
+fn the_status_is_what_cc_says() {
+    for spec in ["never-ready", "ready-slowly:arg=60000"] {
+        let mut driver = untouched(spec);
+        driver.set_admin_queues();
+        driver.write32(offset::CC, Cc::enabled(12).raw());
+        assert!(!driver.csts().rdy(), "{spec}");
+        driver.tell("disarm");
+        assert!(driver.csts().rdy(), "{spec}");
+    }
+    for spec in ["ready-never-clears", "ready-clears-slowly:arg=60000"] {
+        let mut driver = running(spec);
+        driver.write32(offset::CC, Cc::enabled(12).without_enable().raw());
+        assert!(driver.csts().rdy(), "{spec}");
+        driver.tell("disarm");
+        assert!(!driver.csts().rdy(), "{spec}");
+    }
+    for spec in [
+        "shutdown-never-finishes",
+        "shutdown-unseen",
+        "shutdown-slowly:arg=60000",
+    ] {
+        let mut driver = running(spec);
+        let cc = Cc::enabled(12).with_shn(nvme_proto::register::Shn::Normal);
+        driver.write32(offset::CC, cc.raw());
+        driver.tell("disarm");
+        assert_eq!((driver.read32(offset::CSTS) >> 2) & 3, 2, "{spec}");
+    }
+    let mut driver = running("ready-drops:queue=1");
+    flush(&mut driver);
+    assert!(!driver.csts().rdy());
+    driver.tell("disarm");
+    assert!(driver.csts().rdy());
+    assert!(driver.send(1, Command::flush(1)).status.is_success());
+    let mut driver = running("firmware-activation:queue=2,arg=60000");
+    let waiting = {
+        driver.send(2, Command::flush(1));
+        flush(&mut driver)
+    };
+    driver.tell("disarm");
+    driver.reap(1);
+    assert!(!driver.is_in_flight(1, waiting));
+    assert_eq!(driver.read32(offset::CSTS), 1);
+}
+
+#[test]
+fn one_number_ends_it_only_when_it_is_the_last() {
+    let mut driver = running("completion-late:queue=1,arg=60000 completion-error:queue=2");
+    let cid = flush(&mut driver);
+    driver.tell("disarm 2");
+    driver.reap(1);
+    assert!(driver.is_in_flight(1, cid), "the other is armed");
+    driver.tell("disarm 1");
+    driver.reap(1);
+    assert!(!driver.is_in_flight(1, cid));
+}
