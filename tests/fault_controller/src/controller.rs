@@ -154,6 +154,9 @@ impl Controller {
     /// Whether a fault is to happen here; it is logged and counted as done. What can happen anywhere
     /// is done at once.
     pub fn fault(&mut self, hook: Hook, occasion: &Occasion) -> Option<Fired> {
+        if self.faults.is_empty() {
+            return None;
+        }
         let happening = self.faults.at(hook, occasion, self.log.now());
         for fired in happening.deeds.iter().chain(&happening.instead) {
             self.log.line("fault", &format!("{fired} at {occasion}"));

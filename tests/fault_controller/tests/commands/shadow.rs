@@ -109,21 +109,22 @@ fn a_head_that_goes_on_moving_is_followed_to_its_end() {
     driver.ring(1);
     driver.advance(Duration::from_secs(1));
 
-    // The host consumes an entry whenever the controller looks at the clock, and is never asked to
-    // ring: its head is always one beyond what the controller has asked for.
+    // The host consumes an entry when the controller looks at the clock, up to the one behind that
+    // which the controller has asked for, and need not ring again: it is always ahead of what was asked.
     let (consumed, asked) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
     let (head, rings, memory) = (consumed.clone(), asked.clone(), driver.memory().clone());
     let consume = move || {
         let old = head.load(Ordering::SeqCst);
         let word = memory.load32(cq + u64::from(old % 4) * 16 + 12);
         let phase = (word.expect("an entry") >> 16) & 1 == 1;
-        if phase != (old / 4 % 2 == 0) {
+        let event = memory.load32(event + 12).expect("the event index");
+        let beyond = (old % 4 + 4 - event) % 4 > 1;
+        if beyond || phase != (old / 4 % 2 == 0) {
             return;
         }
         let new = old + 1;
         head.store(new, Ordering::SeqCst);
         memory.store32(shadow + 12, new % 4).expect("the shadow");
-        let event = memory.load32(event + 12).expect("the event index");
         let must = must_ring(event, (old % 4) as u16, (new % 4) as u16);
         rings.fetch_add(must.into(), Ordering::SeqCst);
     };
@@ -134,7 +135,12 @@ fn a_head_that_goes_on_moving_is_followed_to_its_end() {
     driver.write32(at, 1);
     driver.advance(Duration::from_secs(1));
     *driver.meanwhile.lock().unwrap() = None;
-    assert_eq!(consumed.load(Ordering::SeqCst), 100);
+    // What is left when none waits for room any more fits the queue, whose heads nobody asks for then.
+    let seen = consumed.load(Ordering::SeqCst);
+    assert!(
+        (97..=100).contains(&seen),
+        "{seen} of 100 were there to consume"
+    );
     assert_eq!(asked.load(Ordering::SeqCst), 1, "and no other");
     driver.assert_no_complaint();
 }
