@@ -17,6 +17,8 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 START, RUNNING, UNBIND = "start", "running", "unbind"
 # The kind that ends the controller's process.
 DEATH = "death"
+# The kind that has a driver look at once at what it may have looked at before: a fault may be met without it.
+PROVOKES = "event-invented"
 LONGEST_NOTE = 150
 # More lines of the kernel's log than that is a flood.
 FLOOD = 400
@@ -72,8 +74,9 @@ class Case:
 
     @property
     def kinds(self) -> List[str]:
-        """The kinds that it arms, and all of which must happen."""
-        return list(dict.fromkeys(spec.split(":")[0] for spec in self.specs))
+        """The kinds that it arms and all of which must happen, or it was not met as it is meant."""
+        armed = dict.fromkeys(spec.split(":")[0] for spec in self.specs)
+        return [kind for kind in armed if kind == self.kind or kind != PROVOKES]
 
 
 # Without a fault all must be well, or nothing that is said of the others is worth anything.

@@ -59,6 +59,8 @@ def test_lines_of_the_table_are_armed_each_by_itself_and_each_kind_must_happen()
     ones, rtd3e = choose(KINDS, "registers-* identify-*")
     assert ones.specs == ("registers-ones", "registers-ones:nth=9") and ones.kinds == ["registers-ones"]
     assert rtd3e.kinds == ["identify-rtd3e", "shutdown-slowly"]
+    provoked = Case("list-shrinking", "start", ("list-shrinking", "event-invented:queue=io,nth=20"), "errors")
+    assert provoked.kinds == ["list-shrinking"], "a reset has a driver read the list as well"
 
 
 @pytest.mark.parametrize("change,verdict", [
