@@ -22,6 +22,7 @@ from . import inside
 from .failure import Failure
 from .fault_controller import FaultController, reachable
 from .fault_data import (
+    MIB,
     READ_BEFORE,
     READ_DURING,
     WRITE_AFTER,
@@ -64,6 +65,10 @@ USABLE = """usable() { for d in /sys/block/{driver}*n*; do [ "$(cat $d/size 2>/d
 echo ${d##*/} $(cat $d/nsid 2>/dev/null || echo ${d##*n}) $(cat $d/queue/logical_block_size); done
 true; }
 """
+# Where nothing is written that is read again. Zeroes are written by the kernel where the device cannot.
+FURTHER = f"""status=0; for d in {{disks}}; do sync /dev/$d || status=1
+[ $(cat /sys/block/$d/queue/discard_max_bytes) = 0 ] || blkdiscard -o {8 * MIB} -l 65536 /dev/$d || status=1
+blkdiscard -z -o {9 * MIB} -l 65536 /dev/$d || status=1; done; exit $status"""
 
 
 def slowness(restored: float) -> float:
@@ -130,6 +135,7 @@ class Trial:
                 self.controller.arm(spec)
         if disks:
             self._fio(disks, [WRITE_DURING])
+            self._ask_further(disks)
         if self.case.when == UNBIND:
             self._leave("unbind under the fault", LEAVE_UNDER_FAULT)
         elif disks:
@@ -190,6 +196,13 @@ class Trial:
         line = (f"timeout {DISKS_UP * self.patience:g} bash -c {shlex.quote(self._usable + wait)}; "
                 f"{self._usable}usable")
         return read_disks(self._step("disks", line, DISKS_UP + 10).out)
+
+    def _ask_further(self, disks: List[Disk]) -> None:
+        """What fio does not ask for: a flush, a discard, zeroes."""
+        line = FURTHER.replace("{disks}", " ".join(one.name for one in disks))
+        result = self._step("flush, discard, zeroes", line, FIO)
+        if result.status != 0:
+            self.seen.errors.append(f"with the fault: {shortened(result.err.strip() or 'a flush fails')}")
 
     def _reset(self) -> None:
         """The C driver can be asked for a reset; ours is given the controller anew."""
