@@ -238,9 +238,9 @@ def read_page(text: str) -> Dict[str, Outcome]:
 
 
 def renewed(known: Mapping[str, Outcome], outcomes: Sequence[Outcome], usual: Sequence[Case]) -> List[Outcome]:
-    """What is known with this run's outcomes in its place, of the usual cases and in their order."""
+    """What is known with this run's outcomes in its place, of the usual cases, in their order, by what they expect."""
     latest = {**known, **{one.name: one for one in outcomes}}
-    return [latest[case.name] for case in usual if case.name in latest]
+    return [dataclasses.replace(latest[case.name], expects=case.expects) for case in usual if case.name in latest]
 
 
 def side_by_side(pages: Mapping[str, str]) -> str:

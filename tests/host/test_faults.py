@@ -169,10 +169,12 @@ def test_page_reads_back_as_it_was_written() -> None:
 
 def test_run_of_some_faults_leaves_the_other_rows_but_not_those_of_kinds_that_are_gone() -> None:
     known = {one.name: one for one in [*outcomes("rnvme"), Outcome("gone@running", "survives", "hang", "", 1.0)]}
+    known["data-misplaced@running"] = dataclasses.replace(known["data-misplaced@running"], expects="undetectable")
     now = Outcome("completion-lost@running", "survives", "survived", "", 1.0)
     rows = renewed(known, [now], choose(KINDS, ""))
     assert [(one.name, one.verdict) for one in rows] == [
         ("completion-lost@running", "survived"), ("data-misplaced@running", "data lost")]
+    assert rows[1].expects == "overwrites", "what the table of kinds says now"
 
 
 def test_long_story_of_the_judges_is_cut_for_the_table() -> None:
