@@ -43,8 +43,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item
     """Leaves out the kernel that is not in this run, and what `make test` draws no lot for.
 
     On the debug kernel and with bounce buffers that is all but one of a test's variants, and with bounce buffers
-    four of five tests; and every other test that could look for leaks does not. A soak has them all, and the tests marked `soak`; who names tests gets what they named. What
-    fails fast comes first: tests without a guest, then stock.
+    four of five tests; and every other test that could look for leaks does not. A soak has them all, and the tests
+    marked `soak`; who names tests gets what they named. What fails fast comes first: tests without a guest, then
+    stock.
     """
     order = ["", *(kernel.name for kernel in inside.kernels())]
     named = [(kernel_of(item), item) for item in items]

@@ -2,7 +2,8 @@
 """The fault controller without faults is an NVMe controller like any other, for our driver and for the C driver.
 
 Each story is told twice in one guest, by our driver and by the C driver, and the judge must have nothing to say of
-either. On the debug kernel our driver tells it alone. Relies on tests/fault_controller, which QEMU reaches over vfio-user.
+either. On the debug kernel our driver tells it alone. Relies on tests/fault_controller, which QEMU reaches over
+vfio-user.
 """
 
 from __future__ import annotations

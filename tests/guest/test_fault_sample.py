@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A sample of `make faults` in each `make test`, on the stock kernel all of it in `make soak`: no fault ends worse than
-it is known to.
+"""No fault ends worse than it is known to: a sample of `make faults` in each `make test`, in `make soak` all of it.
 
 What is known is in Documentation/results/faults-DRIVER.md, which `make faults` writes. Relies on
 rnvme_tool/fault_guest.py for what is done with each fault.
