@@ -34,13 +34,13 @@ def raise_transfer_size(guest: Guest, disk: str) -> int:
 
 
 def jobs_of_every_size(block: int, share: int) -> List[Dict[str, Option]]:
-    """Block sizes, depths and buffer alignments that cross pages in every way; a `share`-th of the small transfers."""
+    """Block sizes, depths and buffer alignments that cross pages in every way; a `share`-th of the transfers."""
     # An alignment of 4 leaves fio's buffers off every larger border.
-    shapes = [(block, 1, 512, 256 // share), (block, 32, 4, 4096 // share), (3 * block, 8, 4, 2048 // share),
-              (4096, 16, 4, 2048 // share), (4096 + block, 8, 512, 1024 // share), (64 << 10, 8, 4, 256 // share),
-              ((128 << 10) + block, 4, 4, 64), (MIB - block, 4, 512, 12), (MIB, 2, 4, 12), (2 * MIB, 1, 4096, 6),
-              (2 * MIB, 4, 4, 12)]
-    return [{"bs": size, "iodepth": depth, "iomem_align": align, "size": min(size * count, 24 * MIB // size * size)}
+    shapes = [(block, 1, 512, 256), (block, 32, 4, 4096), (3 * block, 8, 4, 2048), (4096, 16, 4, 2048),
+              (4096 + block, 8, 512, 1024), (64 << 10, 8, 4, 256), ((128 << 10) + block, 4, 4, 64),
+              (MIB - block, 4, 512, 12), (MIB, 2, 4, 12), (2 * MIB, 1, 4096, 6), (2 * MIB, 4, 4, 12)]
+    return [{"bs": size, "iodepth": depth, "iomem_align": align,
+             "size": min(size * max(2, count // share), 24 * MIB // size * size)}
             for size, depth, align, count in shapes]
 
 
