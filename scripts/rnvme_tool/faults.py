@@ -155,7 +155,8 @@ def choose(kinds: Sequence[Mapping[str, Any]], pattern: str) -> List[Case]:
 def happened(log: str, kind: str) -> int:
     """How often a kind of fault did what it should, by the controller's log.
 
-    A line of a fault has its number and its kind; one that it missed follows where it could do nothing.
+    A line of a fault has its number and its kind, and stands before all that the fault does: one that it missed follows
+    where it could do nothing.
     """
     count, ours = 0, False
     for word, text in re.findall(r"^[0-9.]+ (fault|fault-missed) (.*)$", log, re.MULTILINE):

@@ -140,10 +140,18 @@ def test_controller_ends_only_by_the_fault_whose_point_that_is_or_with_the_guest
 def test_fault_that_could_do_nothing_did_not_happen() -> None:
     log = ("0.1 armed 1 event-invented\n0.2 fault 1 event-invented arg=1 at queue 1\n0.2 story of it\n"
            "0.2 fault-missed no event was asked for\n0.3 fault 2 data-short arg=1 at queue 1\n"
-           "0.4 fault-missed another one's\n0.5 fault 1 event-invented arg=1 at queue 1\n")
+           "0.4 fault-missed there is no other page\n0.5 fault 1 event-invented arg=1 at queue 1\n")
     assert happened(log, "event-invented") == 1
     assert happened(log, "data-short") == 0
     assert happened(log, "event") == 0
+
+
+def test_fault_that_misses_takes_nothing_from_another_on_the_same_occasion() -> None:
+    log = ("0.3 fault 2 event-invented arg=1 at queue 1\n0.3 fault-missed no event was asked for\n"
+           "0.3 fault 1 list-shrinking arg=1 at queue 1\n")
+    assert (happened(log, "event-invented"), happened(log, "list-shrinking")) == (0, 1)
+
+
 
 
 def test_page_for_people_tells_of_each_verdict_what_it_means() -> None:

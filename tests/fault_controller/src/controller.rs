@@ -158,15 +158,15 @@ impl Controller {
             return None;
         }
         let happening = self.faults.at(hook, occasion, self.log.now());
-        for fired in happening.deeds.iter().chain(&happening.instead) {
-            self.log.line("fault", &format!("{fired} at {occasion}"));
-        }
         for fired in happening.deeds {
+            // Each just before it is done: what it misses is told behind it.
+            self.log.line("fault", &format!("{fired} at {occasion}"));
             self.deed(fired);
             // Behind it: one that resets the controller is still a lie.
             self.judge.lied(occasion, &fired);
         }
         if let Some(fired) = &happening.instead {
+            self.log.line("fault", &format!("{fired} at {occasion}"));
             self.judge.lied(occasion, fired);
         }
         happening.instead
