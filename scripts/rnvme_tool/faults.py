@@ -180,7 +180,7 @@ def broken(status: Optional[int], words: str, died: bool, guest_gone: bool) -> s
 
 
 def judge(case: Case, seen: Seen, seconds: float) -> Outcome:
-    """The verdict: of all that was seen, the worst."""
+    """The verdict: of all that was seen, the worst. What no fault led to is never what is expected of the fault."""
     notes = list(seen.notes)
     found = [
         (seen.broken, UNTRIED, [seen.broken]),
@@ -197,6 +197,8 @@ def judge(case: Case, seen: Seen, seconds: float) -> Outcome:
     ]
     verdicts = [(verdict, own) for there, verdict, own in found if there]
     verdict = verdicts[0][0] if verdicts else SURVIVED
+    if seen.silent and is_good(verdict, case.expects):
+        verdict = SILENT
     notes = [note for _, own in verdicts for note in own] + notes
     return Outcome(case.name, case.expects, verdict, "; ".join(notes), seconds)
 

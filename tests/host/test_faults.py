@@ -111,6 +111,21 @@ def test_what_is_well_is_what_the_table_of_kinds_expects(expects: str, good: Any
     assert {verdict for verdict in MEANING if faults.is_good(verdict, expects)} == good
 
 
+@pytest.mark.parametrize("change,expects", [
+    (lambda seen: seen.mismatches.append("before the fault: nvme0n1"), "undetectable"),
+    (lambda seen: seen.reports.append("kasan: slab-out-of-bounds"), "overwrites")])
+def test_what_no_fault_led_to_is_not_what_is_expected_of_the_fault(change: Callable[[Seen], None],
+                                                                   expects: str) -> None:
+    case, seen = dataclasses.replace(CASE, expects=expects), well()
+    change(seen)
+    assert judge(case, seen, 1.0).good
+    seen.silent = case.kinds
+    outcome = judge(case, seen, 1.0)
+    print(outcome)
+    assert outcome.verdict == "did not fire" and not outcome.good
+    assert "nvme0n1" in outcome.note or "kasan" in outcome.note
+
+
 def test_broken_controller_is_never_a_fault_that_was_survived() -> None:
     seen = well()
     seen.broken = "the fault controller ended with status -6: thread panicked"
