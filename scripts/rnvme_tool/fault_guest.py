@@ -16,7 +16,7 @@ import json
 import pathlib
 import shlex
 import time
-from typing import Dict, List, Sequence
+from typing import Dict, List, Optional, Sequence
 
 from . import inside
 from .failure import Failure
@@ -50,6 +50,10 @@ LOAD, DISKS_UP, FIO, RESET, LEAVE, UNLOAD = 40, 12, 30, 40, 40, 30
 LEAVE_UNDER_FAULT = 75
 # A guest is restored in that time where the host is not busy; no host is taken for slower than so many times that.
 RESTORED_SECONDS, SLOWEST = 4.0, 4.0
+# Seconds until a process that is just ending has ended: after a failure, the controller; after the controller, QEMU.
+CONTROLLER_ENDS, QEMU_ENDS = 1.0, 5.0
+# Of a failure, the note of the try after it has so much: what led to it comes first.
+LONGEST_REASON = 100
 # The C driver's timeouts, in seconds: what its defaults of 30 and 60 show, these show sooner.
 C_TIMEOUTS = """modprobe nvme_core; cd /sys/module/nvme_core/parameters && echo 5 >io_timeout &&
 echo 5 >admin_timeout"""
@@ -90,7 +94,8 @@ class Trial:
         self.seed = seed
         self.seen = Seen(wanted=DISKS)
         self.address = ""
-        self._lines_before = 0
+        # None until the driver is about to be loaded: what came before is not its doing.
+        self._lines_before: Optional[int] = None
         # What was acknowledged under the fault: how many writes to each namespace, and its disk then.
         self._acknowledged: Dict[int, int] = {}
         self._written: Dict[int, Disk] = {}
@@ -98,26 +103,37 @@ class Trial:
         self._usable = USABLE.replace("{driver}", guest.driver)
 
     def run(self) -> None:
-        """All of it; what hangs or kills the guest is seen, not raised."""
+        """All of it; what hangs or kills the guest is seen, not raised.
+
+        A failure beside the driver is raised only if nothing was seen of the driver before it that another try would
+        lose.
+        """
+        failed: Optional[Exception] = None
         try:
             self._run()
         except Hang as hang:
-            self.seen.hang = str(hang)
-        except (Failure, OSError):
-            self.seen.died = not self.guest.running
-            if self.guest.running and not self._broken(wait=1.0):
-                raise
-        self.seen.broken = self._broken()
-        self.seen.silent = [kind for kind in self.case.kinds if happened(self.controller.log(), kind) < 1]
+            self.seen.hang = self.seen.hang or str(hang)
+        except (Failure, OSError) as failure:
+            failed = failure
+            # The controller ends with QEMU, and whoever asks it may know that before QEMU's end is to be seen.
+            ended = self.controller.ended(CONTROLLER_ENDS) is not None
+            self.seen.died = self.guest.ended(QEMU_ENDS if ended else 0.0)
+        self._take_stock()
+        if failed is not None and not self.seen.died and not self.seen.broken:
+            if not self.seen.is_bad:
+                raise failed
+            self.seen.notes.append(first_line(failed))
+
+    def _take_stock(self) -> None:
+        """What the controller and the kernel's log tell in the end."""
+        log = self.controller.log()
+        self.seen.broken = broken(self.controller.ended(), self.controller.last_words(), happened(log, DEATH) > 0,
+                                  self.seen.died)
+        self.seen.silent = [kind for kind in self.case.kinds if happened(log, kind) < 1]
         if not self.controller.running:
             self.seen.notes.append("the controller's process ended")
         self.seen.complaints = self.controller.lines("judge")
         self._read_log()
-
-    def _broken(self, wait: float = 0.0) -> str:
-        """What is wrong with the controller's process; `wait` gives one that is just ending the time for it."""
-        died = happened(self.controller.log(), DEATH) > 0
-        return broken(self.controller.ended(wait), self.controller.last_words(), died, self.seen.died)
 
     def _run(self) -> None:
         self.controller.plug(self.guest)
@@ -128,7 +144,8 @@ class Trial:
         self.seen.disks = len(disks)
         if self.case.when == RUNNING:
             if len(disks) < DISKS or not self._fio(disks, [WRITE_BEFORE]):
-                raise Failure(f"the driver has no use of the controller before the fault: {self.seen.errors}")
+                reason = "; ".join([*self.seen.errors, *self.seen.mismatches]) or f"{len(disks)} of {DISKS} disks"
+                raise Failure(f"{reason}: no use of the controller before the fault")
             if self.case == CONTROL:
                 self._measure(disks)
             for spec in self.case.specs:
@@ -158,9 +175,14 @@ class Trial:
         except GuestFailure as failure:
             if not self.guest.running:
                 raise
-            (self.guest.folder / "hang.txt").write_text(f"{name}: {command}\n{failure}\n")
+            self._keep_hang(f"{name}: {command}\n{failure}\n")
             raise Hang(f"{name} does not end") from failure
         return result
+
+    def _keep_hang(self, story: str) -> None:
+        """Behind what is there: the first of them led to the others."""
+        with open(self.guest.folder / "hang.txt", "a", encoding="utf-8") as file:
+            file.write(story)
 
     def _must(self, name: str, command: str, seconds: float) -> None:
         """A step whose failure is worth a note."""
@@ -172,8 +194,7 @@ class Trial:
         """A step by which the driver goes. One that will not go holds on to something: as bad as a hang."""
         status = self._step(name, command, seconds).status
         if status != 0:
-            (self.guest.folder / "hang.txt").write_text(f"{name}: {command}: status {status}\n"
-                                                        f"{self.guest.describe_hang()}\n")
+            self._keep_hang(f"{name}: {command}: status {status}\n{self.guest.describe_hang()}\n")
             self.seen.hang = self.seen.hang or f"{name} fails with status {status}"
 
     def _leave(self, name: str, seconds: float) -> None:
@@ -270,7 +291,8 @@ class Trial:
             # A guest that hangs may not tell; what came over the serial console is there in any case.
             with contextlib.suppress(GuestFailure):
                 text = self.guest.dmesg()
-                self.seen.lines = len(text.splitlines()) - self._lines_before
+                if self._lines_before is not None:
+                    self.seen.lines = len(text.splitlines()) - self._lines_before
         self.seen.reports = [f"{report.kind}: {report.title}" for report in read_reports(text)]
 
 
@@ -304,7 +326,7 @@ def _close_with(cleanup: contextlib.ExitStack, guest: Guest) -> None:
 
 
 def try_case(case: Case, folder: pathlib.Path, kernel: Kernel, driver: str, seed: int) -> Outcome:
-    """As run_case; what fails beside the driver is tried once more and told in any case.
+    """As run_case; where something beside the driver fails, and nothing else was seen, once more; it is told.
 
     If it fails again, that is an outcome as well, so that the others are tried.
     """
@@ -318,7 +340,7 @@ def try_case(case: Case, folder: pathlib.Path, kernel: Kernel, driver: str, seed
             failed.append(first_line(failure))
             (home / "failure.txt").write_text(f"{failure}\n")
         else:
-            told = [f"tried again, for: {shortened(text, 60)}" for text in failed]
+            told = [f"tried again, for: {shortened(text, LONGEST_REASON)}" for text in failed]
             return dataclasses.replace(outcome, note="; ".join([*told, *([outcome.note] if outcome.note else [])]))
     return Outcome(case.name, case.expects, UNTRIED, "; and again: ".join(failed), time.monotonic() - began)
 

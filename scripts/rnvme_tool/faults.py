@@ -101,6 +101,11 @@ class Seen:
     lines: int = 0
     dead: bool = False
 
+    @property
+    def is_bad(self) -> bool:
+        """Whether the driver did what another try may not show again."""
+        return bool(self.reports or self.mismatches or self.complaints or self.hang)
+
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:

@@ -200,6 +200,13 @@ class Guest:
         """Whether QEMU runs."""
         return self._process is not None and self._process.poll() is None
 
+    def ended(self, wait: float = 0.0) -> bool:
+        """Whether QEMU ends within that time, or has."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            if self._process is not None:
+                self._process.wait(wait)
+        return not self.running
+
     @property
     def pid(self) -> int:
         """QEMU's process id."""
@@ -385,14 +392,9 @@ class Guest:
             except ExecuteError as refused:
                 raise GuestFailure(f"{what} was refused: {refused}") from refused
             except (QMPError, EOFError, ConnectionError, concurrent.futures.CancelledError) as gone:
-                self._await_end()
+                # The connection goes before the process does; its last words come between.
+                self.ended(5)
                 raise GuestFailure(self._epitaph(what)) from gone
-
-    def _await_end(self) -> None:
-        # The connection goes before the process does; its last words come between.
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            if self._process is not None:
-                self._process.wait(5)
 
     def _epitaph(self, what: str) -> str:
         log = self.folder / "qemu.log"
