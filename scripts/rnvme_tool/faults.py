@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import random
 import re
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
@@ -44,6 +45,8 @@ MEANING = {
     UNTRIED: "something beside the driver failed, the fault controller itself included",
     GONE: "the virtual machine ended, and its kernel's log does not say why",
 }
+# How the names of kinds end that tell something else by each seed.
+AT_RANDOM = "-random"
 # What the table of kinds expects of a fault that may end in any way.
 OVERWRITES = "overwrites"
 # Which verdicts are well, by what the table of kinds expects.
@@ -155,6 +158,18 @@ def choose(kinds: Sequence[Mapping[str, Any]], pattern: str) -> List[Case]:
                    case.name in usual and fnmatch.fnmatchcase(case.kind, word) for word in patterns)
 
     return [case for case in all_cases(kinds) if picked(case)]
+
+
+def drawn(cases: Sequence[Case], known: Mapping[str, Outcome], seed: int) -> List[Case]:
+    """The cases of which a sample is taken, in the order in which the seed draws them.
+
+    Not drawn is what is known to end badly, which takes its time to do so, and what may end in any way: because that is
+    its point, or because the seed says what the controller does, and what is known is what one seed led to.
+    """
+    some = [case for case in cases if case != CONTROL and case.name in known and known[case.name].good
+            and case.expects != OVERWRITES and not case.kind.endswith(AT_RANDOM)]
+    random.Random(seed).shuffle(some)
+    return some
 
 
 def happened(log: str, kind: str) -> int:

@@ -16,6 +16,7 @@ from rnvme_tool.faults import (
     Seen,
     broken,
     choose,
+    drawn,
     happened,
     judge,
     page,
@@ -167,6 +168,15 @@ def test_fault_that_misses_takes_nothing_from_another_on_the_same_occasion() -> 
     assert (happened(log, "event-invented"), happened(log, "list-shrinking")) == (0, 1)
 
 
+def test_sample_has_what_is_known_to_end_well_whatever_the_seed() -> None:
+    by_seed = {"name": "names-random", "arms": "start", "expects": "survives", "example": "names-random"}
+    cases = choose([*KINDS, by_seed], "")
+    known = {case.name: Outcome(case.name, case.expects, "survived", "", 1.0) for case in cases}
+    known["completion-late@running"] = dataclasses.replace(known["completion-late@running"], verdict="hang")
+    del known["registers-ones@start"]
+    sample = drawn(cases, known, 7)
+    assert {case.name for case in sample} == {"completion-lost@running", "identify-rtd3e@unbind"}
+    assert sample == drawn(cases, known, 7)
 
 
 def test_page_for_people_tells_of_each_verdict_what_it_means() -> None:
