@@ -266,9 +266,12 @@ def renewed(known: Mapping[str, Outcome], outcomes: Sequence[Outcome], usual: Se
     return [dataclasses.replace(latest[case.name], expects=case.expects) for case in usual if case.name in latest]
 
 
-def side_by_side(pages: Mapping[str, str]) -> str:
-    """The verdicts of several drivers' pages, row by row; those that are not as they should be are bold."""
-    read = {driver: read_page(text) for driver, text in pages.items()}
+def side_by_side(pages: Mapping[str, str], usual: Sequence[Case]) -> str:
+    """The verdicts of several drivers' pages, row by row; those that are not as they should be are bold.
+
+    By what is expected now, whatever was when a page was written.
+    """
+    read = {driver: {one.name: one for one in renewed(read_page(text), [], usual)} for driver, text in pages.items()}
     names = list(dict.fromkeys(name for rows in read.values() for name in rows))
 
     def cell(driver: str, name: str) -> str:

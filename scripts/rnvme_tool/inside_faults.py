@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """`make faults`: the driver against a controller that misbehaves, a guest for each fault, two at a time (GUESTS=n).
 
-FAULT picks kinds (or cases, KIND@start and KIND@running) by patterns, DRIVER the driver, SEED all that is drawn. A
-line a fault, a table, JUnit in build/faults.xml, and what each guest and controller said in build/faults. A run of
-all kinds on the stock kernel renews Documentation/results/faults-DRIVER.md, and both drivers' verdicts in
+FAULT picks kinds (or cases, KIND@start, KIND@running and KIND@unbind) by patterns, DRIVER the driver, SEED all that is
+drawn. A line a fault, a table, JUnit in build/faults.xml, and what each guest and controller said in build/faults. A
+run of all kinds on the stock kernel renews Documentation/results/faults-DRIVER.md, and both drivers' verdicts in
 Documentation/faults.md; a run of some, with KEEP=1, renews their rows. Documentation/faults.md tells what is done and
 what the verdicts mean.
 """
@@ -103,5 +103,5 @@ def renew(outcomes: List[Outcome], usual: List[Case], seconds: float) -> None:
         if path.exists():
             pages[name] = path.read_text()
     text = PAGE.read_text()
-    PAGE.write_text(TABLE.sub(lambda found: found[1] + side_by_side(pages) + "\n" + found[2], text))
+    PAGE.write_text(TABLE.sub(lambda found: found[1] + side_by_side(pages, usual) + "\n" + found[2], text))
     print(f"the results are in {own.relative_to(inside.PROJECT)}", flush=True)
