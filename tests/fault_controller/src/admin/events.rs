@@ -14,6 +14,7 @@ use nvme_proto::feature::FeatureId;
 use crate::admin::logs::lid;
 use crate::controller::{Answer, Controller, Taken};
 use crate::io::reservations;
+use crate::later::Ends;
 use crate::namespace::Namespace;
 use crate::registers::csts;
 
@@ -188,6 +189,13 @@ impl Controller {
 
     /// Activates firmware that calls itself `revision`: nothing is processed for `time`.
     pub fn activate_firmware(&mut self, revision: &str, time: Duration) {
+        self.kept.firmware = revision.chars().take(8).collect();
+        self.pause_for_firmware(time, Ends::Never);
+    }
+
+    /// Says that the activation of firmware begins, to who wants to know it, and processes nothing for
+    /// `time`.
+    pub(crate) fn pause_for_firmware(&mut self, time: Duration, ends: Ends) {
         self.registers.csts |= csts::PP;
         if self.wants(FIRMWARE_NOTICES) {
             self.event(Event {
@@ -196,13 +204,9 @@ impl Controller {
                 log: lid::FIRMWARE,
             });
         }
-        self.kept.firmware = revision.chars().take(8).collect();
-        self.later(time, |this| {
+        self.later_ends(time, ends, |this| {
             this.registers.csts &= !csts::PP;
-            let queues: Vec<u16> = this.submission.keys().copied().collect();
-            for sqid in queues {
-                this.drain(sqid);
-            }
+            this.drain_all();
         });
     }
 }

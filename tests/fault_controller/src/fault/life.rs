@@ -13,10 +13,6 @@ use super::completion::{invented, NOBODY};
 use super::{Fault, Fired, Spec};
 use crate::controller::{Answer, Controller, Taken};
 use crate::later::Ends;
-use crate::registers::csts;
-
-/// An event: a notice, Firmware Activation Starting, whose log page is Firmware Slot Information.
-const FIRMWARE_STARTS: u32 = 0x0003_0102;
 
 /// What faults keep between two occasions.
 #[derive(Default)]
@@ -132,7 +128,7 @@ impl Controller {
                     self.log.line("fault-missed", "no event was asked for");
                 }
             }
-            Fault::FirmwareStarts => self.pause_for_firmware(fired),
+            Fault::FirmwareStarts => self.pause_for_firmware(fired.wait(), Ends::Done),
             Fault::EarlyInterrupts => {
                 for vector in 0..=self.settings.queues {
                     self.wires.raise(vector);
@@ -211,7 +207,7 @@ impl Controller {
     }
 
     /// Carries out what was submitted while nothing was.
-    fn drain_all(&mut self) {
+    pub(crate) fn drain_all(&mut self) {
         let queues: Vec<u16> = self.submission.keys().copied().collect();
         for sqid in queues {
             self.drain(sqid);
@@ -233,16 +229,6 @@ impl Controller {
             self.post(0, entry);
         }
         true
-    }
-
-    /// Says that the activation of firmware begins, if events were asked for, and pauses for it.
-    fn pause_for_firmware(&mut self, fired: Fired) {
-        self.registers.csts |= csts::PP;
-        self.invent_events(1, FIRMWARE_STARTS);
-        self.later_ends(fired.wait(), Ends::Done, |this| {
-            this.registers.csts &= !csts::PP;
-            this.drain_all();
-        });
     }
 
     /// Carries out nothing for a while, then what was submitted meanwhile.

@@ -66,6 +66,7 @@ const HARMLESS: &[&str] = &[
     "ranges-read-beyond",
     "register-slow",
     "stands-still",
+    "firmware-activation",
     "interrupt-spurious",
     "interrupt-burst",
     "interrupt-storm",

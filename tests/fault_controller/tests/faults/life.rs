@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use nvme_fault_controller::controller::Wires;
 use nvme_proto::command::Command;
+use nvme_proto::feature::FeatureId;
 use nvme_proto::register::offset;
 
 use crate::driver::Driver;
@@ -172,9 +173,44 @@ fn a_request_that_an_invented_event_answered_is_used_up() {
     driver.assert_no_complaint();
 }
 
+/// Asks to be told when the activation of firmware begins.
+fn listen_for_firmware(driver: &mut Driver) {
+    let set = Command::set_features(FeatureId::AsyncEventConfiguration, 1 << 9);
+    assert!(driver.send(0, set).status.is_success());
+}
+
+#[test]
+fn nobody_is_told_of_firmware_who_did_not_ask_for_it() {
+    let mut driver = running("firmware-activation:queue=1,arg=1000");
+    let event = driver.submit(0, Command::async_event_request());
+    driver.ring(0);
+    driver.send(1, Command::flush(1));
+    assert_eq!(driver.read32(offset::CSTS), 0x21, "CSTS.PP");
+    driver.advance(Duration::from_secs(1));
+    driver.reap(0);
+    assert!(driver.is_in_flight(0, event), "{}", driver.log());
+}
+
+#[test]
+fn a_request_is_told_of_firmware_once() {
+    let mut driver = running("firmware-activation:queue=1,times=3,arg=1000");
+    listen_for_firmware(&mut driver);
+    let event = driver.submit(0, Command::async_event_request());
+    driver.ring(0);
+    for _ in 0..3 {
+        driver.send(1, Command::flush(1));
+        driver.advance(Duration::from_secs(1));
+        driver.reap(0);
+    }
+    assert_eq!(fired(&driver), 3);
+    assert!(!driver.is_in_flight(0, event));
+    assert!(driver.strays.is_empty(), "{:?}", driver.strays);
+}
+
 #[test]
 fn firmware_is_activated_and_nothing_is_carried_out_meanwhile() {
     let mut driver = running("firmware-activation:queue=1,arg=1000");
+    listen_for_firmware(&mut driver);
     let event = driver.submit(0, Command::async_event_request());
     driver.ring(0);
     driver.send(1, Command::flush(1));

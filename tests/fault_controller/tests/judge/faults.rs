@@ -155,6 +155,20 @@ fn a_mistake_beside_a_fault_that_misleads_nobody_is_held_against_the_driver() {
 }
 
 #[test]
+fn a_mistake_after_a_pause_is_held_against_the_driver() {
+    for spec in ["stands-still:queue=1", "firmware-activation:queue=1"] {
+        let mut driver = Driver::usual();
+        driver.arm(spec);
+        driver.send(1, Command::flush(1));
+        driver.advance(Duration::from_secs(3));
+        let at = driver.doorbell_at(1, false);
+        let tail = driver.queue(1).tail.current();
+        driver.write32(at, tail.into());
+        super::assert_names_only(&driver, "doorbell-unchanged");
+    }
+}
+
+#[test]
 fn a_mistake_that_a_lie_leads_to_is_excused() {
     let mut driver = Driver::new(Setup::default());
     driver.arm("never-ready:times=1");
