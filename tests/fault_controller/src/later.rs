@@ -23,12 +23,23 @@ pub enum Ends {
     Dropped,
 }
 
+/// What a fault can keep from happening at all: each is owed once, however often it was kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Owed {
+    /// CSTS.RDY follows CC.EN when it is set.
+    Ready,
+    /// CSTS.RDY follows CC.EN when it is cleared.
+    Stopped,
+    /// CSTS.SHST follows CC.SHN.
+    ShutDown,
+}
+
 /// Deeds by their time, and by their order where the time is the same.
 #[derive(Default)]
 pub struct Later {
     deeds: BTreeMap<(Duration, u64), (Ends, Deed)>,
     /// What faults keep from being done at all.
-    owed: Vec<Deed>,
+    owed: BTreeMap<Owed, Deed>,
     count: u64,
 }
 
@@ -40,8 +51,8 @@ impl Later {
     }
 
     /// Something that is not done unless faults are disarmed.
-    pub fn owe(&mut self, deed: Deed) {
-        self.owed.push(deed);
+    pub fn owe(&mut self, what: Owed, deed: Deed) {
+        self.owed.insert(what, deed);
     }
 
     /// The next deed whose time has come.
@@ -61,7 +72,7 @@ impl Later {
         self.owed.clear();
     }
 
-    /// Takes out what faults have put off. What is owed is left to be done, in its order.
+    /// Takes out what faults have put off, and what is owed: all that is to be done now, in its order.
     pub fn settle(&mut self) -> Vec<Deed> {
         let mut left = Vec::new();
         for (key, (ends, deed)) in std::mem::take(&mut self.deeds) {
@@ -73,7 +84,7 @@ impl Later {
                 Ends::Dropped => {}
             }
         }
-        left.append(&mut self.owed);
+        left.extend(std::mem::take(&mut self.owed).into_values());
         left
     }
 }

@@ -12,7 +12,7 @@ use nvme_proto::completion::Completion;
 use super::completion::{invented, NOBODY};
 use super::{Fault, Fired, Spec};
 use crate::controller::{Answer, Controller, Taken};
-use crate::later::Ends;
+use crate::later::{Ends, Owed};
 
 /// What faults keep between two occasions.
 #[derive(Default)]
@@ -102,7 +102,7 @@ impl Controller {
             Fault::FatalStatus => self.registers.csts |= 2,
             Fault::ReadyDrops => {
                 self.registers.csts &= !1;
-                self.owe(Self::become_ready);
+                self.owe(Owed::Ready, Self::become_ready);
             }
             Fault::Forgets => {
                 self.reset();

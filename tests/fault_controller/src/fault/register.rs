@@ -8,7 +8,7 @@ use nvme_proto::register::{offset, Cc};
 
 use super::{Fault, Fired};
 use crate::controller::Controller;
-use crate::later::Ends;
+use crate::later::{Ends, Owed};
 use crate::registers::csts;
 
 /// The longest that a read may take: QEMU stands still as long.
@@ -106,7 +106,7 @@ impl Controller {
     /// Instead of CSTS.RDY after CC.EN was set.
     pub(crate) fn enable_fault(&mut self, fired: Fired) {
         match fired.kind.fault {
-            Fault::Never => self.owe(Self::become_ready),
+            Fault::Never => self.owe(Owed::Ready, Self::become_ready),
             Fault::Slowly => self.later_ends(fired.wait(), Ends::Done, Self::become_ready),
             Fault::Fatal => self.registers.csts |= 2,
             _ => self.become_ready(),
@@ -116,7 +116,7 @@ impl Controller {
     /// Instead of clearing CSTS.RDY after CC.EN was cleared.
     pub(crate) fn disable_fault(&mut self, fired: Fired) {
         match fired.kind.fault {
-            Fault::Never => self.owe(Self::stop),
+            Fault::Never => self.owe(Owed::Stopped, Self::stop),
             Fault::Slowly => self.later_ends(fired.wait(), Ends::Done, Self::stop),
             _ => self.stop(),
         }
@@ -127,16 +127,16 @@ impl Controller {
         match fired.kind.fault {
             Fault::ShutdownUnseen => {
                 self.registers.csts &= !csts::SHST;
-                self.owe(Self::end_shutdown);
+                self.owe(Owed::ShutDown, Self::end_shutdown);
             }
             Fault::Slowly => self.later_ends(fired.wait(), Ends::Done, Self::end_shutdown),
-            _ => self.owe(Self::end_shutdown),
+            _ => self.owe(Owed::ShutDown, Self::end_shutdown),
         }
     }
 
     /// What a fault keeps from happening until faults are disarmed.
-    pub(super) fn owe(&mut self, deed: impl FnOnce(&mut Self) + Send + 'static) {
-        self.later.owe(Box::new(deed));
+    pub(super) fn owe(&mut self, what: Owed, deed: fn(&mut Self)) {
+        self.later.owe(what, Box::new(deed));
     }
 
     /// CSTS.RDY follows CC.EN, unless the host has changed its mind.

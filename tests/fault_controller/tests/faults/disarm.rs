@@ -10,7 +10,7 @@ use nvme_proto::register::{offset, Cc};
 
 use crate::driver::data::Shape;
 use crate::driver::Driver;
-use crate::{running, untouched};
+use crate::{fired, running, untouched};
 
 /// Submits a Flush by queue 1 and tells the controller. Its identifier.
 fn flush(driver: &mut Driver) -> u16 {
@@ -153,6 +153,27 @@ fn the_status_is_what_cc_says() {
     driver.reap(1);
     assert!(!driver.is_in_flight(1, waiting));
     assert_eq!(driver.read32(offset::CSTS), 1);
+}
+
+#[test]
+fn what_is_kept_from_happening_again_and_again_is_owed_once() {
+    for spec in [
+        "shutdown-never-finishes:times=forever",
+        "shutdown-unseen:times=forever",
+        "ready-drops:on=register-read,times=forever",
+    ] {
+        let mut driver = running(spec);
+        let cc = Cc::enabled(12);
+        for _ in 0..100 {
+            let normal = nvme_proto::register::Shn::Normal;
+            driver.write32(offset::CC, cc.with_shn(normal).raw());
+            driver.write32(offset::CC, cc.raw());
+            driver.csts();
+        }
+        assert_eq!(fired(&driver), 100, "{spec}");
+        let owed = driver.controller.later.settle();
+        assert_eq!(owed.len(), 1, "{spec}");
+    }
 }
 
 #[test]
