@@ -172,15 +172,18 @@ impl Controller {
         happening.instead
     }
 
-    /// Does what is due. Tells when to call again.
+    /// Does what is due. Tells when to call again. While the controller is gone all of it waits.
     pub fn tick(&mut self) -> Option<Duration> {
         self.fault(Hook::Time, &Occasion::default());
-        while let Some(deed) = self.later.due(self.log.now()) {
+        while !self.lies.gone {
+            let Some(deed) = self.later.due(self.log.now()) else {
+                break;
+            };
             deed(self);
         }
         self.judge_time();
         self.tell();
-        self.later.next()
+        self.later.next().filter(|_| !self.lies.gone)
     }
 
     /// Back to how the power came on, but for the namespaces: function-level reset.

@@ -95,10 +95,7 @@ impl Controller {
     pub(crate) fn deed(&mut self, fired: Fired) {
         match fired.kind.fault {
             Fault::Death => self.wires.end((fired.argument & 0xff) as i32),
-            Fault::Gone => {
-                self.later.clear();
-                self.lies.gone = true;
-            }
+            Fault::Gone => self.lies.gone = true,
             Fault::FatalStatus => self.registers.csts |= 2,
             Fault::ReadyDrops => {
                 self.registers.csts &= !1;

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use nvme_proto::command::Command;
+use nvme_proto::feature::FeatureId;
 use nvme_proto::register::{offset, Cc};
 
 use crate::driver::data::Shape;
@@ -173,6 +174,62 @@ fn what_is_kept_from_happening_again_and_again_is_owed_once() {
         assert_eq!(fired(&driver), 100, "{spec}");
         let owed = driver.controller.later.settle();
         assert_eq!(owed.len(), 1, "{spec}");
+    }
+}
+
+/// Takes the controller away for a minute, in which all that is due becomes so.
+fn vanish(driver: &mut Driver) {
+    driver.arm("gone:on=register-read");
+    assert_eq!(driver.read32(offset::CSTS), u32::MAX);
+    driver.advance(Duration::from_secs(60));
+    assert_eq!(driver.controller.tick(), None, "nobody waits for it");
+    assert_eq!(driver.read32(offset::CSTS), u32::MAX);
+}
+
+#[test]
+fn a_pause_that_ends_while_the_controller_is_gone_is_over_when_it_is_back() {
+    let mut driver = Driver::usual();
+    driver.tell("firmware 7.1 500");
+    let waiting = flush(&mut driver);
+    vanish(&mut driver);
+    driver.tell("disarm");
+    driver.advance(Duration::ZERO);
+    driver.reap(1);
+    assert!(!driver.is_in_flight(1, waiting), "{}", driver.log());
+    assert_eq!(driver.read32(offset::CSTS), 1);
+}
+
+#[test]
+fn what_is_late_when_the_controller_is_gone_comes_when_it_is_back() {
+    let mut driver = running("completion-late:queue=1,arg=300");
+    let late = flush(&mut driver);
+    vanish(&mut driver);
+    assert!(driver.is_in_flight(1, late), "nothing comes from nowhere");
+    driver.tell("disarm");
+    driver.reap(1);
+    assert!(!driver.is_in_flight(1, late), "{}", driver.log());
+    let mut driver = untouched("never-ready");
+    driver.set_admin_queues();
+    driver.write32(offset::CC, Cc::enabled(12).raw());
+    vanish(&mut driver);
+    driver.tell("disarm");
+    assert!(driver.csts().rdy());
+}
+
+#[test]
+fn interrupts_that_wait_for_more_entries_come_when_the_controller_is_back() {
+    // Four entries at once, or what has waited for 5 ms.
+    let coalescing = Command::set_features(FeatureId::InterruptCoalescing, 3 | (50 << 8));
+    let mut driver = Driver::usual();
+    assert!(driver.send(0, coalescing).status.is_success());
+    flush(&mut driver);
+    assert_eq!(driver.interrupts.count(1), 0);
+    vanish(&mut driver);
+    driver.tell("disarm");
+    for interrupts in 1..3 {
+        driver.advance(Duration::from_millis(5));
+        assert_eq!(driver.interrupts.count(1), interrupts, "{}", driver.log());
+        flush(&mut driver);
     }
 }
 
