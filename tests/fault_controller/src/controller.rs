@@ -292,10 +292,10 @@ impl Controller {
 
     /// A doorbell was rung.
     pub fn rung(&mut self, qid: u16, completion: bool, value: u32) {
-        self.lies.rang(qid, completion);
         if completion {
             self.consumed(qid, value);
         } else {
+            self.lies.rang(qid);
             self.submitted(qid, value);
         }
     }

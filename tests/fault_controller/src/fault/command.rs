@@ -7,7 +7,6 @@ use nvme_proto::status::Status;
 
 use super::{Fault, Fired};
 use crate::controller::{Answer, Controller, Taken};
-use crate::later::Ends;
 
 impl Controller {
     /// Instead of executing a command.
@@ -40,7 +39,7 @@ impl Controller {
         let sqid = taken.sqid;
         let cid = other.command.cid.get();
         self.post_for(sqid, Completion { cid, ..entry });
-        self.later_ends(wait, Ends::Done, move |this| this.post_for(sqid, entry));
+        self.later_in_queue(wait, sqid, false, move |this| this.post_for(sqid, entry));
         true
     }
 }

@@ -84,7 +84,7 @@ impl Controller {
             Fault::Rewritten => self.post_rewritten(fired, sqid, entry),
             Fault::Reordered => {
                 self.lies.held.entry(sqid).or_default().push(entry);
-                self.later_ends(fired.wait(), Ends::Done, move |this| this.release(sqid));
+                self.later_in_queue(fired.wait(), sqid, false, move |this| this.release(sqid));
             }
             Fault::InterruptEarly => self.interrupt_first(fired, sqid, entry),
             other => self.post_for(sqid, changed(other, fired, entry)),
@@ -156,7 +156,7 @@ impl Controller {
     }
 
     fn post_torn(&mut self, fired: Fired, sqid: u16, entry: Completion) {
-        let Some((address, phase)) = self.slot(sqid) else {
+        let (Some(cqid), Some((address, phase))) = (self.cq_of(sqid), self.slot(sqid)) else {
             return self.no_room(sqid, entry);
         };
         self.store_at(
@@ -166,7 +166,7 @@ impl Controller {
                 ..invented(sqid, NOBODY)
             },
         );
-        self.later_ends(fired.wait(), Ends::Done, move |this| {
+        self.later_in_queue(fired.wait(), cqid, true, move |this| {
             this.store_at(address, Completion { phase, ..entry });
         });
     }
@@ -194,7 +194,7 @@ impl Controller {
         if let Some(vector) = vector {
             self.wires.raise(vector);
         }
-        self.later_ends(fired.wait(), Ends::Done, move |this| {
+        self.later_in_queue(fired.wait(), sqid, false, move |this| {
             let Some(cqid) = this.cq_of(sqid) else { return };
             let untold = |this: &Self| this.completion.get(&cqid).is_some_and(|cq| cq.untold);
             let before = untold(this);

@@ -34,9 +34,11 @@ pub struct Lies {
     pub(super) rewriting: Option<Arc<AtomicBool>>,
     /// Stops who writes to an entry again and again.
     pub(super) disarmed: Arc<AtomicBool>,
-    /// Doorbells so far, and the last that was acted on of each queue (and whether of completions).
+    /// Doorbells of submission queues so far, and the last that was acted on of each queue.
     rings: u64,
-    acted_on: BTreeMap<(u16, bool), u64>,
+    acted_on: BTreeMap<u16, u64>,
+    /// How many queues of a number (and whether of completions) were deleted.
+    deleted: BTreeMap<(u16, bool), u64>,
 }
 
 impl Lies {
@@ -70,18 +72,27 @@ impl Lies {
         self.rings
     }
 
-    /// A doorbell was rung, and is acted on.
-    pub fn rang(&mut self, qid: u16, completion: bool) {
+    /// A submission queue's doorbell was rung, and is acted on.
+    pub fn rang(&mut self, sqid: u16) {
         let number = self.next_ring();
-        self.acted_on.insert((qid, completion), number);
+        self.acted_on.insert(sqid, number);
     }
 
     /// Whether a doorbell of earlier is to be acted on now: no later one was.
-    pub(super) fn rang_late(&mut self, number: u64, qid: u16, completion: bool) -> bool {
-        let acted_on = self.acted_on.entry((qid, completion)).or_default();
+    pub(super) fn rang_late(&mut self, number: u64, sqid: u16) -> bool {
+        let acted_on = self.acted_on.entry(sqid).or_default();
         let newer = number > *acted_on;
         *acted_on = number.max(*acted_on);
         newer
+    }
+
+    /// A queue was deleted: what is kept of it is not for the next one of its number.
+    pub(super) fn queue_deleted(&mut self, qid: u16, completion: bool) {
+        if !completion {
+            self.held.remove(&qid);
+            self.parked.remove(&qid);
+        }
+        *self.deleted.entry((qid, completion)).or_default() += 1;
     }
 
     /// Whether a completion of the queue waits for another.
@@ -155,6 +166,23 @@ impl Controller {
         } else {
             self.later.push(self.now() + wait, ends, Box::new(deed));
         }
+    }
+
+    /// Puts off what is done with a queue, unless that queue is deleted before.
+    pub(super) fn later_in_queue(
+        &mut self,
+        wait: Duration,
+        qid: u16,
+        completion: bool,
+        deed: impl FnOnce(&mut Self) + Send + 'static,
+    ) {
+        let deleted = move |this: &Self| this.lies.deleted.get(&(qid, completion)).copied();
+        let before = deleted(self);
+        self.later_ends(wait, Ends::Done, move |this| {
+            if deleted(this) == before {
+                deed(this);
+            }
+        });
     }
 
     /// Does something in a thread beside, if there can be one more.

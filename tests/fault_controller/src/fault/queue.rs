@@ -24,8 +24,7 @@ impl Controller {
 
     /// A submission queue was deleted.
     pub(crate) fn submission_deleted(&mut self, queue: &SubmissionQueue) {
-        // A doorbell that is still on its way is not for the next queue of this number.
-        self.lies.rang(queue.id, false);
+        self.lies.queue_deleted(queue.id, false);
         let occasion = Occasion {
             queue: Some(queue.id),
             ..Occasion::default()
@@ -40,6 +39,7 @@ impl Controller {
 
     /// A completion queue was deleted.
     pub(crate) fn completion_deleted(&mut self, queue: &CompletionQueue) {
+        self.lies.queue_deleted(queue.id, true);
         let occasion = Occasion {
             queue: Some(queue.id),
             completion: true,

@@ -158,30 +158,26 @@ impl Controller {
         }
     }
 
-    /// Instead of what a doorbell sets off.
+    /// Instead of what a doorbell sets off. Only a submission queue's is late.
     pub(crate) fn doorbell_fault(&mut self, fired: Fired, qid: u16, completion: bool, value: u32) {
         match fired.kind.fault {
             Fault::DoorbellLost => {}
             Fault::DoorbellLate => {
                 let number = self.lies.next_ring();
-                self.later_ends(fired.wait(), Ends::Done, move |this| {
-                    this.rung_late(number, qid, completion, value);
+                self.later_in_queue(fired.wait(), qid, false, move |this| {
+                    this.submitted_late(number, qid, value);
                 });
             }
             _ => self.rung(qid, completion, value),
         }
     }
 
-    /// Acts on a doorbell of earlier, unless a later one was acted on meanwhile: a tail or a head does
-    /// not go backwards.
-    fn rung_late(&mut self, number: u64, qid: u16, completion: bool, value: u32) {
-        if self.lies.rang_late(number, qid, completion) {
-            let value = self.newest(qid, completion, value);
-            if completion {
-                self.consumed(qid, value);
-            } else {
-                self.submitted(qid, value);
-            }
+    /// Acts on a doorbell of earlier, unless a later one was acted on meanwhile: a tail does not go
+    /// backwards.
+    fn submitted_late(&mut self, number: u64, sqid: u16, tail: u32) {
+        if self.lies.rang_late(number, sqid) {
+            let tail = self.newest(sqid, false, tail);
+            self.submitted(sqid, tail);
         }
     }
 }

@@ -177,6 +177,68 @@ fn what_is_kept_from_happening_again_and_again_is_owed_once() {
     }
 }
 
+#[test]
+fn what_was_kept_of_a_queue_is_not_for_the_next_of_its_number() {
+    for (spec, flushes) in [
+        ("completion-reordered:queue=1,arg=1000", 1),
+        ("completion-torn:queue=1,arg=1000", 1),
+        ("completion-interrupt-early:queue=1,arg=1000", 1),
+        ("command-taken-for-another:queue=1,arg=1000", 1),
+        ("command-taken-for-another:queue=1,arg=1000", 2),
+        ("doorbell-late:queue=1,arg=1000", 1),
+    ] {
+        for disarmed in [true, false] {
+            let mut driver = running(spec);
+            for _ in 0..flushes {
+                flush(&mut driver);
+            }
+            driver.delete_queue(1);
+            // In the memory of the one before.
+            driver.create_queue(1, 16);
+            driver.strays.clear();
+            if disarmed {
+                driver.tell("disarm");
+            }
+            for _ in 0..3 {
+                assert!(driver.send(1, Command::flush(1)).status.is_success());
+                driver.advance(Duration::from_millis(600));
+                assert_eq!(driver.reap(1), 0, "{spec}, disarmed: {disarmed}");
+            }
+            assert!(driver.strays.is_empty(), "{spec}: {:?}", driver.strays);
+            driver.heap.assert_free_is_untouched();
+        }
+    }
+}
+
+#[test]
+fn a_torn_entry_stays_torn_when_its_queue_is_deleted() {
+    for disarmed in [true, false] {
+        let mut driver = running("completion-torn:queue=1,arg=1000");
+        flush(&mut driver);
+        driver.delete_queue(1);
+        if disarmed {
+            driver.tell("disarm");
+        }
+        driver.advance(Duration::from_secs(2));
+        driver.heap.assert_free_is_untouched();
+    }
+}
+
+#[test]
+fn a_write_that_was_put_aside_is_gone_with_its_queue() {
+    let mut driver = running("command-taken-for-another:queue=1");
+    let write = Command::write(1, 0, 0, false);
+    let (buffer, command) = driver.with_buffer(write, 512, Shape::PLAIN);
+    buffer.put(&driver.heap, &[5; 512]);
+    driver.submit(1, command);
+    driver.ring(1);
+    driver.delete_queue(1);
+    buffer.free(&mut driver.heap);
+    driver.tell("disarm");
+    assert_eq!(driver.read_blocks(2, 1, 0, 1), [0; 512]);
+    driver.assert_no_complaint();
+}
+
 /// Takes the controller away for a minute, in which all that is due becomes so.
 fn vanish(driver: &mut Driver) {
     driver.arm("gone:on=register-read");
