@@ -335,9 +335,12 @@ impl Controller {
     }
 
     /// Whether commands are carried out: it is ready, without a fatal error, not paused for new
-    /// firmware (CSTS.PP), and there.
+    /// firmware (CSTS.PP), there, and may reach memory.
     fn works(&self) -> bool {
-        self.registers.csts & 0x23 == 1 && !self.lies.gone && self.now() >= self.lies.still_until
+        self.registers.csts & 0x23 == 1
+            && !self.lies.gone
+            && self.memory.bus_master()
+            && self.now() >= self.lies.still_until
     }
 
     /// Whether completions of a submission queue's commands wait for room.
@@ -475,7 +478,9 @@ impl Controller {
             .and_then(|()| self.memory.store64(address + 8, second));
         if let Err(fault) = stored {
             self.judge.dma(&fault, "a completion queue", &mut self.log);
-            self.registers.csts |= 2;
+            if !fault.barred {
+                self.registers.csts |= 2;
+            }
         }
     }
 }

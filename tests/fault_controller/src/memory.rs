@@ -3,13 +3,14 @@
 //! The host's memory as the controller reaches it: what was mapped, and no byte beside it.
 //!
 //! QEMU announces each range with a file that holds it. An access that is not wholly inside of mapped
-//! ranges fails as a whole before a byte has moved. Relies on `vm-memory` for the mappings.
+//! ranges fails as a whole before a byte has moved, and so does every access while the host does not
+//! let the device reach memory (Bus Master Enable). Relies on `vm-memory` for the mappings.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 use vm_memory::{Bytes as _, FileOffset, MmapRegion, VolatileMemory as _, VolatileSlice};
@@ -23,6 +24,8 @@ pub struct DmaFault {
     pub length: usize,
     /// Whether it was a write.
     pub write: bool,
+    /// Whether the device may reach no memory at all now.
+    pub barred: bool,
 }
 
 impl fmt::Display for DmaFault {
@@ -50,6 +53,7 @@ struct Mapping {
 #[derive(Clone, Default)]
 pub struct Memory {
     mappings: BTreeMap<u64, Mapping>,
+    barred: Arc<AtomicBool>,
 }
 
 impl Memory {
@@ -145,6 +149,25 @@ impl Memory {
         })
     }
 
+    /// The host lets the device reach memory, or not: Bus Master Enable of the Command register.
+    pub fn set_bus_master(&self, enabled: bool) {
+        self.barred.store(!enabled, Ordering::SeqCst);
+    }
+
+    /// Whether the device may reach memory.
+    pub fn bus_master(&self) -> bool {
+        !self.barred.load(Ordering::SeqCst)
+    }
+
+    fn fault(&self, address: u64, length: usize, write: bool) -> DmaFault {
+        DmaFault {
+            address,
+            length,
+            write,
+            barred: !self.bus_master(),
+        }
+    }
+
     fn find(&self, address: u64) -> Option<(u64, &Mapping)> {
         let (&start, mapping) = self.mappings.range(..=address).next_back()?;
         (address - start < mapping.size).then_some((start, mapping))
@@ -157,11 +180,10 @@ impl Memory {
         length: usize,
         write: bool,
     ) -> Result<Vec<VolatileSlice<'_>>, DmaFault> {
-        let fault = DmaFault {
-            address,
-            length,
-            write,
-        };
+        let fault = self.fault(address, length, write);
+        if fault.barred {
+            return Err(fault);
+        }
         let mut pieces = Vec::new();
         let mut done = 0;
         while done < length {
@@ -203,11 +225,7 @@ impl Memory {
 
     /// Reads a little-endian word of 32 bits at once; `address` is a multiple of 4.
     pub fn load32(&self, address: u64) -> Result<u32, DmaFault> {
-        let fault = DmaFault {
-            address,
-            length: 4,
-            write: false,
-        };
+        let fault = self.fault(address, 4, false);
         let pieces = self.pieces(address, 4, false)?;
         let word: u32 = pieces
             .first()
@@ -219,11 +237,7 @@ impl Memory {
     /// Writes a word of 64 bits at once, after all that was written before; `address` is a
     /// multiple of 8. The word is as it shall lie in memory.
     pub fn store64(&self, address: u64, word: u64) -> Result<(), DmaFault> {
-        let fault = DmaFault {
-            address,
-            length: 8,
-            write: true,
-        };
+        let fault = self.fault(address, 8, true);
         let pieces = self.pieces(address, 8, true)?;
         let piece = pieces.first().ok_or(fault)?;
         piece.store(word, 0, Ordering::Release).map_err(|_| fault)
@@ -231,11 +245,7 @@ impl Memory {
 
     /// Writes a little-endian word of 32 bits at once; `address` is a multiple of 4.
     pub fn store32(&self, address: u64, word: u32) -> Result<(), DmaFault> {
-        let fault = DmaFault {
-            address,
-            length: 4,
-            write: true,
-        };
+        let fault = self.fault(address, 4, true);
         let pieces = self.pieces(address, 4, true)?;
         let piece = pieces.first().ok_or(fault)?;
         piece

@@ -98,6 +98,11 @@ impl ConfigSpace {
         }
     }
 
+    /// Whether the host lets the device reach memory: Bus Master Enable of the Command register.
+    pub fn bus_master(&self) -> bool {
+        self.bytes[0x04] & 0x04 != 0
+    }
+
     /// Writes the bits that can be written. Tells whether it asked for a function-level reset.
     pub fn write(&mut self, at: usize, bytes: &[u8]) -> bool {
         let places = self.bytes.iter_mut().zip(&self.writable).skip(at);

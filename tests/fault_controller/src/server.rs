@@ -140,6 +140,9 @@ impl ServerBackend for Backend {
                 if self.config.write(at, data) {
                     self.shared.with(Controller::power_on);
                 }
+                let master = self.config.bus_master();
+                let set = |controller: &mut Controller| controller.memory.set_bus_master(master);
+                self.shared.with(set);
             }
             VFIO_PCI_BAR0_REGION_INDEX => self.shared.with(|controller| controller.write(at, data)),
             _ => {}
@@ -252,9 +255,11 @@ pub fn serve(
     pci_id: (u16, u16),
 ) -> Result<(), vfio_user::Error> {
     let server = Server::new(path, true, interrupts(), regions())?;
+    let config = ConfigSpace::new(pci_id.0, pci_id.1);
+    shared.with(|controller| controller.memory.set_bus_master(config.bus_master()));
     let mut backend = Backend {
         shared,
-        config: ConfigSpace::new(pci_id.0, pci_id.1),
+        config,
         events,
     };
     server.run(&mut backend)
