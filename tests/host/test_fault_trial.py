@@ -142,6 +142,16 @@ def test_machine_that_dies_before_its_end_is_to_be_seen_is_no_broken_controller(
     assert (trial.seen.died, trial.seen.broken) == (True, "")
 
 
+def test_machine_that_does_not_bear_the_death_of_its_controller_is_for_another_try(tmp_path: pathlib.Path) -> None:
+    def steps(trial: OneTrial) -> None:
+        trial.no_controller.said = "0.1 fault 1 death arg=0 at queue 1\n"
+        trial.no_controller.status, trial.no_guest.is_ending = 1, True
+        raise GuestFailure("QEMU ended")
+
+    with pytest.raises(GuestFailure, match="QEMU ended"):
+        OneTrial(tmp_path, steps).run()
+
+
 def test_controller_that_ends_under_a_machine_that_lives_is_broken(tmp_path: pathlib.Path) -> None:
     def steps(trial: OneTrial) -> None:
         trial.no_controller.status = -6

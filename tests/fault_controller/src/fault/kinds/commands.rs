@@ -96,7 +96,8 @@ pub(super) const PLACE: Place = Place {
                  has not, and moves no data",
                 "uses a buffer that was cleared, checks the number, and goes without what makes no sense",
                 "a feature that the controller claims and does not have",
-            ),
+            )
+            .example("features-claimed identify-ctratt:arg=0x80000 namespace-endgid"),
         Kind::new("queue-creation-refused", Hook::Command, Fault::Refused)
             .only(Only::Creation)
             .argument("the status", 0x4101)

@@ -227,10 +227,11 @@ pub(super) const PLACE: Place = Place {
             ),
         kind("namespace-rewritten", Fault::RewrittenWhileRead)
             .argument("milliseconds that it lasts at most, until the host does anything", 2)
+            .expects(Expects::Refuses)
             .says(
                 "changes the structure between what is right and all ones after the command was \
                  completed; ends with what is right",
-                "decides by one copy",
+                "decides by one copy, by which the namespace may be none",
                 "the entry changes while it is read",
             ),
     ],
