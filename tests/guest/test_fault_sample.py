@@ -21,8 +21,8 @@ from rnvme_tool.kernel import DEBUG, Kernel
 
 # So many tests share the faults, so that they run at once; of each share so many are drawn, by kernel. In a soak the
 # stock kernel has all of them, and the debug kernel, which takes three times as long, some more.
-SHARES = 3
-ON_STOCK, ON_DEBUG, SOAK_ON_DEBUG = 2, 1, 20
+SHARES = 2
+ON_STOCK, ON_DEBUG, SOAK_ON_DEBUG = 2, 1, 30
 # Seconds: long enough for the verdict on a step that hangs on the debug kernel, whose steps have three times their
 # time, and more on a busy host.
 TIMEOUT, SOAK_TIMEOUT = 900, 5400

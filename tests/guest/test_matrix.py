@@ -24,7 +24,7 @@ NewImage = Callable[[str, int], pathlib.Path]
 Figure = Callable[[str, object], None]
 # Of the controller and its namespace, of the module's parameters, of the load.
 MATRIX: Dict[str, List[Option]] = {
-    "mdts": [1, 5, 7, 9], "block": [512, 4096],
+    "mdts": [1, 5, 9], "block": [512, 4096],
     "prp_list_room": [2, 9, 512], "io_queue_depth": [2, 33, 1024], "max_io_queues": [0, 1],
     "ioengine": ["libaio", "io_uring", "psync"], "bs": ["4k", "20k", "84k", "1m"], "rw": ["write", "randwrite"],
     "iomem_align": [4, 4096], "scheduler": ["none", "mq-deadline"], "buffered": [0, 1]}
