@@ -44,8 +44,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item
 
     On the debug kernel and with bounce buffers that is all but one of a test's variants, and with bounce buffers
     four of five tests; and every other test that could look for leaks does not. A soak has them all, and the tests
-    marked `soak`; who names tests gets what they named. What fails fast comes first: tests without a guest, then
-    stock.
+    marked `soak` or `soak_only`; who names tests gets what they named. What fails fast comes first: tests without a
+    guest, then stock.
     """
     order = ["", *(kernel.name for kernel in inside.kernels())]
     named = [(kernel_of(item), item) for item in items]
@@ -54,11 +54,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item
     bounced = stories(chosen, lambda item: machine_of(item)[1] == BOUNCED)
     if soaking():
         every = {item for group in told if len(group) > 1 for item in group}
-        chosen = [item for item in chosen if item in every or item.get_closest_marker("soak")]
+        chosen = [item for item in chosen if item in every or item.get_closest_marker("soak")
+                  or item.get_closest_marker("soak_only")]
         # The longest first, so that no CPU waits for it in the end.
         chosen.sort(key=lambda item: -own_timeout(item))
     elif not config.getoption("keyword"):
         spared = {item for group in told + bounced for item in left_out(group, 1, group[0].nodeid.split("[")[0])}
+        spared |= {item for item in chosen if item.get_closest_marker("soak_only")}
         spared |= {item for group in left_out(bounced, len(bounced) // 5, BOUNCED) for item in group}
         chosen = [item for item in chosen if item not in spared]
         could = [item for item in chosen if kernel_of(item) == DEBUG and item.get_closest_marker("leaks")]

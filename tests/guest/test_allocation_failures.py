@@ -253,7 +253,7 @@ done"""
 
 
 @pytest.mark.debug_only
-@pytest.mark.soak
+@pytest.mark.soak_only
 @pytest.mark.expects_complaints
 def test_insmod_survives_allocations_failing(boot: Boot, new_image: NewImage) -> None:
     image = new_image("disk", 16 * MIB)

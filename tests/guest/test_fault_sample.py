@@ -29,7 +29,6 @@ TIMEOUT, SOAK_TIMEOUT = 900, 7200
 
 
 @pytest.mark.soak
-@pytest.mark.every_variant
 @pytest.mark.timeout(SOAK_TIMEOUT if soaking() else TIMEOUT)
 @pytest.mark.parametrize("share", range(SHARES))
 def test_faults_end_no_worse_than_they_are_known_to(folder: pathlib.Path, kernel: Kernel, share: int,
