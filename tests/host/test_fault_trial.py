@@ -19,14 +19,14 @@ CASE = Case("completion-lost", "running", ("completion-lost:nth=20",), "survives
 REPORT = "[    1.0] BUG: KASAN: slab-use-after-free in nvme_x+0x1/0x2\n"
 
 
-class Kernel:
+class _Kernel:
     name = STOCK
 
 
-class NoGuest:
+class _NoGuest:
     """A guest that answers what it is told to, and ends only when it is waited for."""
 
-    kernel, driver, boot_seconds = Kernel(), "nvme", 1.0
+    kernel, driver, boot_seconds = _Kernel(), "nvme", 1.0
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.folder = folder
@@ -52,7 +52,7 @@ class NoGuest:
         return "blocked: kworker"
 
 
-class NoController:
+class _NoController:
     """A controller that has said something, and ended with a status or runs."""
 
     def __init__(self) -> None:
@@ -77,11 +77,11 @@ class NoController:
         return self.judged if word == "judge" else []
 
 
-class OneTrial(Trial):
+class _OneTrial(Trial):
     """A trial whose steps are the test's."""
 
-    def __init__(self, folder: pathlib.Path, steps: Callable[[OneTrial], None]) -> None:
-        self.no_guest, self.no_controller = NoGuest(folder), NoController()
+    def __init__(self, folder: pathlib.Path, steps: Callable[[_OneTrial], None]) -> None:
+        self.no_guest, self.no_controller = _NoGuest(folder), _NoController()
         guest: Any = self.no_guest
         controller: Any = self.no_controller
         super().__init__(CASE, guest, controller, 7)
@@ -91,34 +91,34 @@ class OneTrial(Trial):
         self._steps(self)
 
 
-def fails(trial: OneTrial) -> None:
+def fails(trial: _OneTrial) -> None:
     raise Failure("fio's log has 3 of 4 writes")
 
 
-def lost(trial: OneTrial) -> None:
+def lost(trial: _OneTrial) -> None:
     trial.seen.mismatches.append("data at 4096: nvme0n1")
 
 
-def hung(trial: OneTrial) -> None:
+def hung(trial: _OneTrial) -> None:
     trial.seen.hang = "unbind fails with status 1"
 
 
-def reported(trial: OneTrial) -> None:
+def reported(trial: _OneTrial) -> None:
     trial.no_guest.log = REPORT
 
 
-def complained(trial: OneTrial) -> None:
+def complained(trial: _OneTrial) -> None:
     trial.no_controller.judged.append("command id 3 is in use twice")
 
 
 @pytest.mark.parametrize("saw", [lost, hung, reported, complained])
 def test_failure_beside_the_driver_takes_nothing_of_what_was_seen(
-        saw: Callable[[OneTrial], None], tmp_path: pathlib.Path) -> None:
-    def steps(trial: OneTrial) -> None:
+        saw: Callable[[_OneTrial], None], tmp_path: pathlib.Path) -> None:
+    def steps(trial: _OneTrial) -> None:
         saw(trial)
         fails(trial)
 
-    trial = OneTrial(tmp_path, steps)
+    trial = _OneTrial(tmp_path, steps)
     trial.run()
     print(trial.seen)
     assert trial.seen.is_bad
@@ -127,37 +127,37 @@ def test_failure_beside_the_driver_takes_nothing_of_what_was_seen(
 
 def test_failure_after_which_nothing_was_seen_is_for_another_try(tmp_path: pathlib.Path) -> None:
     with pytest.raises(Failure, match="3 of 4"):
-        OneTrial(tmp_path, fails).run()
+        _OneTrial(tmp_path, fails).run()
 
 
 @pytest.mark.parametrize("answer", [ConnectionRefusedError(), Failure("the fault controller: disarm: ")])
 def test_machine_that_dies_before_its_end_is_to_be_seen_is_no_broken_controller(
         answer: Exception, tmp_path: pathlib.Path) -> None:
-    def steps(trial: OneTrial) -> None:
+    def steps(trial: _OneTrial) -> None:
         trial.no_controller.status, trial.no_guest.is_ending = 0, True
         raise answer
 
-    trial = OneTrial(tmp_path, steps)
+    trial = _OneTrial(tmp_path, steps)
     trial.run()
     assert (trial.seen.died, trial.seen.broken) == (True, "")
 
 
 def test_machine_that_does_not_bear_the_death_of_its_controller_is_for_another_try(tmp_path: pathlib.Path) -> None:
-    def steps(trial: OneTrial) -> None:
+    def steps(trial: _OneTrial) -> None:
         trial.no_controller.said = "0.1 fault 1 death arg=0 at queue 1\n"
         trial.no_controller.status, trial.no_guest.is_ending = 1, True
         raise GuestFailure("QEMU ended")
 
     with pytest.raises(GuestFailure, match="QEMU ended"):
-        OneTrial(tmp_path, steps).run()
+        _OneTrial(tmp_path, steps).run()
 
 
 def test_controller_that_ends_under_a_machine_that_lives_is_broken(tmp_path: pathlib.Path) -> None:
-    def steps(trial: OneTrial) -> None:
+    def steps(trial: _OneTrial) -> None:
         trial.no_controller.status = -6
         raise ConnectionRefusedError
 
-    trial = OneTrial(tmp_path, steps)
+    trial = _OneTrial(tmp_path, steps)
     trial.run()
     assert not trial.seen.died and "status -6" in trial.seen.broken
 
@@ -168,12 +168,12 @@ def test_first_hang_is_the_one_that_is_told_and_the_stacks_of_all_are_kept(tmp_p
             raise GuestFailure("did not end within 30 s\nblocked: rmmod")
         return Result(command, 1, "", "")
 
-    def steps(trial: OneTrial) -> None:
+    def steps(trial: _OneTrial) -> None:
         trial.no_guest.answers = answer
         trial._go("unbind", "echo 0000:01:00.0 >unbind", 1)
         trial._go("unload", "rmmod nvme", 1)
 
-    trial = OneTrial(tmp_path, steps)
+    trial = _OneTrial(tmp_path, steps)
     trial.run()
     kept = (tmp_path / "hang.txt").read_text()
     print(kept)
@@ -197,9 +197,9 @@ class EarlyTrial(Trial):
 
 
 def test_data_lost_before_the_fault_is_the_reason_and_not_tried_away(tmp_path: pathlib.Path) -> None:
-    guest: Any = NoGuest(tmp_path)
+    guest: Any = _NoGuest(tmp_path)
     guest.pci_address, guest.out = lambda: "0000:01:00.0", lambda command: "0"
-    controller: Any = NoController()
+    controller: Any = _NoController()
     controller.plug = lambda plugged: None
     trial = EarlyTrial(CASE, guest, controller, 7)
     trial.run()
@@ -217,7 +217,7 @@ def test_note_of_a_second_try_has_the_reason_of_the_first(tmp_path: pathlib.Path
         return Outcome(case.name, case.expects, "survived", "", 1.0)
 
     monkeypatch.setattr(fault_guest, "run_case", run_case)
-    kernel: Any = Kernel()
+    kernel: Any = _Kernel()
     outcome = try_case(CASE, tmp_path / "case", kernel, "nvme", 7)
     print(outcome.note)
     assert outcome.verdict == "survived" and "input/output error" in outcome.note
