@@ -42,7 +42,7 @@ from .log_net import read_reports
 from .machine import Namespace, make_image
 from .snapshots import Snapshots
 
-IMAGE_BYTES = 16 << 20
+IMAGE_BYTES = 16 * MIB
 DISKS = 2
 # What each step may take on the stock kernel, in seconds; the debug kernel has three times as much.
 LOAD, DISKS_UP, FIO, RESET, LEAVE, UNLOAD = 40, 12, 30, 40, 40, 30
@@ -120,7 +120,7 @@ class Trial:
             self.seen.died = self.guest.ended(QEMU_ENDS if ended else 0.0)
         self._take_stock()
         # QEMU may end when the controller's process does, which is its own affair.
-        beside = not self.seen.died or happened(self.controller.log(), DEATH) > 0
+        beside = not self.seen.died or self._has_died()
         if failed is not None and beside and not self.seen.broken:
             if not self.seen.is_bad:
                 raise failed
@@ -129,13 +129,17 @@ class Trial:
     def _take_stock(self) -> None:
         """What the controller and the kernel's log tell in the end."""
         log = self.controller.log()
-        self.seen.broken = broken(self.controller.ended(), self.controller.last_words(), happened(log, DEATH) > 0,
+        self.seen.broken = broken(self.controller.ended(), self.controller.last_words(), self._has_died(),
                                   self.seen.died)
         self.seen.silent = [kind for kind in self.case.kinds if happened(log, kind) < 1]
         if not self.controller.running:
             self.seen.notes.append("the controller's process ended")
         self.seen.complaints = self.controller.lines("judge")
         self._read_log()
+
+    def _has_died(self) -> bool:
+        """Whether the fault has happened whose point is the end of the controller's process."""
+        return happened(self.controller.log(), DEATH) > 0
 
     def _run(self) -> None:
         self.controller.plug(self.guest)
